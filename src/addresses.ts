@@ -1,0 +1,28 @@
+// A set of addresses and networks. Behind containers a proxy's own address is not known beforehand,
+// but the network that it shares with us is.
+import { BlockList, isIP } from "node:net";
+
+export class Addresses {
+  readonly #list = new BlockList();
+
+  /** Each `10.1.2.3`, `10.1.0.0/16`, `::1` or `fd00::/8`; a RangeError names what is neither. */
+  constructor(entries: readonly string[] = []) {
+    for (const entry of entries) this.#add(entry);
+  }
+
+  #add(entry: string): void {
+    const [address = "", length, rest] = entry.split("/");
+    const version = isIP(address);
+    const most = version === 4 ? 32 : 128;
+    const bits = length === undefined ? most : /^\d+$/.test(length) ? Number(length) : NaN;
+    if (version === 0 || rest !== undefined || !(bits >= 0 && bits <= most)) {
+      throw new RangeError(`neither an address nor a network: ${entry}`);
+    }
+    this.#list.addSubnet(address, bits, version === 4 ? "ipv4" : "ipv6");
+  }
+
+  has(address: string): boolean {
+    const version = isIP(address);
+    return version !== 0 && this.#list.check(address, version === 4 ? "ipv4" : "ipv6");
+  }
+}

@@ -1,0 +1,44 @@
+// One error class for everything a caller can be told. Only this file knows HTTP statuses.
+
+export const STATUS = {
+  malformed: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  not_allowed: 405,
+  not_acceptable: 406,
+  too_slow: 408,
+  conflict: 409,
+  gone: 410,
+  stale: 412,
+  too_large: 413,
+  unsupported: 415,
+  invalid: 422,
+  too_many: 429,
+  unavailable: 503,
+} as const;
+
+export type Code = keyof typeof STATUS;
+
+/** One field of a request that was refused, as problem+json lists it. */
+export type FieldError = { field: string; message: string };
+
+export type Detail = {
+  fields?: FieldError[];
+  /** Version conflicts: the stream, and the version it really has. */
+  stream?: string;
+  actual?: number;
+  allow?: string[];
+  retryAfter?: number;
+};
+
+export class AppError extends Error {
+  override readonly name = "AppError";
+  constructor(readonly code: Code, message: string, readonly detail: Detail = {}) {
+    super(message);
+  }
+}
+
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
