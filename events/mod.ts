@@ -1,0 +1,45 @@
+// The list of everything that can happen. An event name is written once: as the key of its schema.
+import type { z } from "zod";
+import { guestbook } from "./guestbook.ts";
+import { items } from "./items.ts";
+import { personalFields } from "./personal.ts";
+import { polls } from "./polls.ts";
+import { users } from "./users.ts";
+import { visits } from "./visits.ts";
+
+export const schemas = { ...guestbook, ...users, ...items, ...polls, ...visits };
+
+export type EventType = keyof typeof schemas;
+
+export type NewEvent = {
+  [Type in EventType]: { type: Type; data: z.infer<(typeof schemas)[Type]> };
+}[EventType];
+
+export type Actor = "visitor" | "admin" | "system";
+
+export type Meta = { request?: string; actor: Actor; key?: string };
+
+/** What the log adds to an event when it takes it in. */
+export type Recorded<Event extends NewEvent = NewEvent> = Event & {
+  position: number;
+  stream: string;
+  version: number;
+  meta: Meta;
+  at: Date;
+  seal: string;
+  /** Its personal fields are blank, because the key to them was deleted. */
+  erased: boolean;
+};
+
+export type EventOf<Type extends EventType> = Recorded<Extract<NewEvent, { type: Type }>>;
+
+export const personal: Record<string, string[]> = Object.fromEntries(
+  Object.entries(schemas).map(([type, schema]) => [type, personalFields(schema)]),
+);
+
+export function isEventType(type: string): type is EventType {
+  return Object.hasOwn(schemas, type);
+}
+
+/** What an older type has become: each takes the stored data and answers today's event. */
+export const upcasters: Record<string, (data: unknown) => { type: EventType; data: unknown }> = {};

@@ -1,0 +1,6 @@
+import { z } from "zod";
+
+/** One event for many views: they are counted in Redis and written down every few seconds. */
+export const visits = {
+  VisitsCounted: z.strictObject({ page: z.string(), count: z.int().positive() }),
+};
