@@ -1,0 +1,244 @@
+// Puts events into the log. Requests that arrive while a transaction is under way wait and go
+// together into the next one (group commit), each with its own outcome.
+import { setImmediate } from "node:timers";
+import { isEventType, type Recorded, schemas } from "$events/mod.ts";
+import { asUnavailable, inTransaction, isConnectionError, type Sql, type Tx } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { type Append, type Hook, type Outcome, type Prepared, writeBatch } from "./batch.ts";
+import { encrypt, findKeys, hasPersonal, newKey } from "./personal.ts";
+import { readEvents } from "./read.ts";
+import { canonical, isStorable, isStorableText } from "./seal.ts";
+
+export type { Append, Expected, Guard, Hook, Idempotency, StreamAppend } from "./batch.ts";
+
+/** The events of an append, and whether they are those of an earlier one with the same key. */
+export type Appended = { events: Recorded[]; first: number; last: number; replayed: boolean };
+
+export type AppenderOptions = {
+  hook?: Hook;
+  /** Called after each commit, in log order, before the callers are answered. */
+  onCommit?: (events: Recorded[]) => void;
+  onBatch?: (facts: { appends: number; events: number; seconds: number }) => void;
+  /** What these two threw: the append stands all the same. */
+  onError?: (error: unknown) => void;
+  maxBatch?: number;
+  deadlineMs?: number;
+};
+
+const MAX_EVENT_BYTES = 256 * 1024;
+const MAX_STREAM_LENGTH = 200;
+const MAX_QUEUE = 20_000;
+const UNSTORABLE = "text with NUL or half a surrogate pair";
+
+type Waiting = {
+  prepared: Prepared;
+  settle: (outcome: Outcome | { failure: unknown }) => void;
+  given: boolean;
+};
+
+export class Appender {
+  readonly #sql: Sql;
+  readonly #options: AppenderOptions;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(sql: Sql, options: AppenderOptions = {}) {
+    this.#sql = sql;
+    this.#options = options;
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** Answers once the events are durable; refuses with a conflict that names the actual version. */
+  async append(append: Append): Promise<Appended> {
+    this.#refuseWhenFull();
+    const prepared = await this.#reading(() => prepare(this.#sql, append));
+    const outcome = await this.#enqueue(prepared);
+    if ("error" in outcome) throw outcome.error;
+    if (!outcome.replayed) return outcome;
+    const { first, last } = outcome;
+    const page = { after: first - 1, until: last, limit: last - first + 1 };
+    return { ...outcome, events: await this.#reading(() => readEvents(this.#sql, page)) };
+  }
+
+  /** Finishes what was taken in, then takes no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  #refuseWhenFull(): void {
+    if (this.#closed) throw new AppError("unavailable", "shutting down", { retryAfter: 2 });
+    if (this.#queue.length < MAX_QUEUE) return;
+    throw new AppError("unavailable", `too many appends wait: ${MAX_QUEUE}`, { retryAfter: 1 });
+  }
+
+  async #reading<Result>(read: () => Promise<Result>): Promise<Result> {
+    try {
+      return await read();
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  }
+
+  #enqueue(prepared: Prepared): Promise<Outcome> {
+    this.#refuseWhenFull();
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = {
+        prepared,
+        given: false,
+        settle(outcome) {
+          if (this.given) return;
+          this.given = true;
+          clearTimeout(timer);
+          if ("failure" in outcome) reject(outcome.failure);
+          else resolve(outcome);
+        },
+      };
+      const timer = setTimeout(() => {
+        const message = "the log did not answer in time: the outcome is not known";
+        waiting.settle({ failure: new AppError("unavailable", message, { retryAfter: 2 }) });
+      }, this.#options.deadlineMs ?? 8000);
+      this.#queue.push(waiting);
+      this.#running ??= this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      await wholeTurn();
+      const taken = this.#queue.splice(0, this.#options.maxBatch ?? 500);
+      const batch = taken.filter((waiting) => !waiting.given);
+      if (batch.length > 0) await this.#commit(batch);
+    }
+    this.#running = undefined;
+  }
+
+  async #commit(batch: Waiting[]): Promise<void> {
+    const started = performance.now();
+    let outcomes: Outcome[];
+    try {
+      outcomes = await this.#write(batch.map((waiting) => waiting.prepared));
+    } catch (error) {
+      return await this.#recover(batch, error);
+    }
+    try {
+      this.#publish(outcomes, started);
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
+    batch.forEach((waiting, i) => waiting.settle(outcomes[i] ?? { failure: new Error("lost") }));
+  }
+
+  /** Without savepoints while nothing fails, which is nearly always: each costs a turn. */
+  async #write(batch: Prepared[]): Promise<Outcome[]> {
+    try {
+      return await this.#transaction(batch, false);
+    } catch (error) {
+      if (!this.#options.hook?.applyApart || isConnectionError(error)) throw error;
+      return await this.#transaction(batch, true);
+    }
+  }
+
+  /** The level is named: a stricter default would not see what the lock's last holder wrote. */
+  #transaction(batch: Prepared[], apart: boolean): Promise<Outcome[]> {
+    const work = (tx: Tx) => writeBatch(tx, batch, { hook: this.#options.hook, apart });
+    return inTransaction(this.#sql, work, "isolation level read committed");
+  }
+
+  /** What the database refuses in a batch is tried alone, so that only the culprit fails. */
+  async #recover(batch: Waiting[], error: unknown): Promise<void> {
+    if (batch.length === 1 || isConnectionError(error)) {
+      for (const waiting of batch) waiting.settle({ failure: asUnavailable(error) });
+      return;
+    }
+    for (const waiting of batch) if (!waiting.given) await this.#commit([waiting]);
+  }
+
+  #publish(outcomes: Outcome[], started: number): void {
+    const events = outcomes.flatMap((outcome) =>
+      "error" in outcome || outcome.replayed ? [] : outcome.events
+    );
+    const seconds = (performance.now() - started) / 1000;
+    this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
+    if (events.length > 0) this.#options.onCommit?.(events);
+  }
+}
+
+/**
+ * Those who were answered together come back together, one after the other in the same turn of the
+ * event loop: without this wait the first of them went alone, and a batch of one cost a commit.
+ */
+function wholeTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Checks and encrypts before any lock is taken: a bad append never reaches a batch. */
+async function prepare(sql: Sql, append: Append): Promise<Prepared> {
+  const prepared: Prepared = { append, events: [], keys: new Map() };
+  for (const { stream } of [...append.streams, ...append.guards ?? []]) checkName(stream);
+  if (!isStorable(append.meta)) throw new AppError("invalid", `meta refused: ${UNSTORABLE}`);
+  const old = await findKeys(sql, append.streams.filter(needsOldKey).map((part) => part.stream));
+  for (const { stream, expected, events } of append.streams) {
+    for (const event of events) {
+      const valid = validate(event);
+      const data = hasPersonal(valid.type, valid.data)
+        ? encrypt(valid.type, valid.data, stream, keyFor(stream, expected, prepared, old))
+        : valid.data;
+      prepared.events.push({ stream, event: valid, data: storable(valid.type, data) });
+    }
+  }
+  return prepared;
+}
+
+function checkName(stream: string): void {
+  if (stream !== "" && stream.length <= MAX_STREAM_LENGTH && isStorableText(stream)) return;
+  throw new AppError("invalid", `stream name refused: ${JSON.stringify(stream.slice(0, 80))}`);
+}
+
+type Part = Append["streams"][number];
+
+function needsOldKey({ expected, events }: Part): boolean {
+  return expected !== "none" && events.some(({ type, data }) => hasPersonal(type, data));
+}
+
+// With an unknown version two writers could encrypt with two keys, and one text would be lost.
+function keyFor(
+  stream: string,
+  expected: Part["expected"],
+  prepared: Prepared,
+  old: Map<string, Uint8Array>,
+): Uint8Array {
+  const key = old.get(stream) ?? prepared.keys.get(stream);
+  if (key) return key;
+  if (expected !== "none" && expected !== 0) {
+    throw new AppError("conflict", `personal fields of an erased or unknown stream: ${stream}`);
+  }
+  const made = newKey();
+  prepared.keys.set(stream, made);
+  return made;
+}
+
+function validate(event: Part["events"][number]): Part["events"][number] {
+  if (!isEventType(event.type)) {
+    throw new AppError("invalid", `unknown event type: ${String(event.type)}`);
+  }
+  const result = schemas[event.type].safeParse(event.data);
+  if (result.success) {
+    // Personal text is looked at while it can still be read: its read model is not encrypted.
+    if (isStorable(result.data)) return { type: event.type, data: result.data } as typeof event;
+    throw new AppError("invalid", `${event.type} refused: ${UNSTORABLE}`);
+  }
+  const why = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new AppError("invalid", `${event.type} refused: ${why.join("; ")}`);
+}
+
+function storable(type: string, data: unknown): string {
+  const text = canonical(data);
+  if (text.length <= MAX_EVENT_BYTES) return text;
+  const limit = `${text.length} characters, at most ${MAX_EVENT_BYTES}`;
+  throw new AppError("too_large", `${type} refused: ${limit}`);
+}

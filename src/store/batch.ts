@@ -1,0 +1,272 @@
+// One transaction for many appends. Everything that decides an outcome is looked up under the
+// counter's lock and decided here, so a refused append never takes the batch along with it.
+import type { Meta, NewEvent, Recorded } from "$events/mod.ts";
+import type { Tx } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { deleteKeys, insertKeys } from "./personal.ts";
+import { canonical, sealOf } from "./seal.ts";
+
+export type Expected = number | "none" | "exists" | "any";
+export type StreamAppend = { stream: string; expected: Expected; events: NewEvent[] };
+export type Guard = { stream: string; version: number };
+export type Idempotency = { scope: string; key: string; fingerprint: string };
+
+export type Append = {
+  streams: StreamAppend[];
+  /** Streams this relies on and does not write to, at the version it saw. */
+  guards?: Guard[];
+  /** Refused once the database's clock has passed this. */
+  before?: Date;
+  meta: Meta;
+  /** Streams whose personal fields go for ever, in the same transaction. */
+  erase?: string[];
+  idempotency?: Idempotency;
+};
+
+export type PreparedEvent = { stream: string; event: NewEvent; data: string };
+export type Prepared = {
+  append: Append;
+  events: PreparedEvent[];
+  keys: Map<string, Uint8Array>;
+};
+
+export type Outcome =
+  | { events: Recorded[]; first: number; last: number; replayed: false }
+  | { first: number; last: number; replayed: true }
+  | { error: AppError };
+
+/**
+ * Sets rows inside the append's transaction. `prelude` runs beside the look-ups, under the lock.
+ * `apply` may fail, and takes the transaction with it: the batch is then written again, and
+ * `applyApart` holds each failure in a savepoint of its own.
+ */
+export type Hook<State = unknown> = {
+  prelude(tx: Tx): Promise<State>;
+  apply(tx: Tx, events: Recorded[], state: State): Promise<void>;
+  applyApart?(tx: Tx, events: Recorded[], state: State): Promise<void>;
+};
+
+export type BatchOptions = { hook?: Hook; apart?: boolean };
+
+type Head = { position: number; seal: string; at: Date };
+type Known = { scope: string; key: string; fingerprint: string; first: number; last: number };
+type Row = { event: Recorded; data: string; meta: string };
+type Facts = { head: Head; versions: Map<string, number>; known: Map<string, Known> };
+
+export const IDEMPOTENCY_HOURS = 24;
+
+export async function writeBatch(
+  tx: Tx,
+  batch: Prepared[],
+  { hook, apart }: BatchOptions = {},
+): Promise<Outcome[]> {
+  const [head, versions, known, state] = await Promise.all([
+    lockCounter(tx),
+    findVersions(tx, streamsOf(batch)),
+    findKnown(tx, batch),
+    hook?.prelude(tx),
+  ]);
+  const facts = { head, versions, known };
+  const taken: Taken = { rows: [], keys: new Map(), erase: [], idempotency: [] };
+  const outcomes = batch.map((prepared) => decide(prepared, facts, taken));
+  if (taken.rows.length + taken.erase.length + taken.idempotency.length === 0) return outcomes;
+  const events = taken.rows.map((row) => row.event);
+  // Sent together, without a turn in between: the connection keeps their order.
+  const work = [write(tx, taken, facts.head)];
+  if (hook) work.push(setRows(tx, hook, { events, state, apart }));
+  await Promise.all(work);
+  return outcomes;
+}
+
+type Setting = { events: Recorded[]; state: unknown; apart?: boolean };
+
+async function setRows(tx: Tx, hook: Hook, { events, state, apart }: Setting): Promise<void> {
+  if (apart && hook.applyApart) await hook.applyApart(tx, events, state);
+  else await hook.apply(tx, events, state);
+}
+
+type Taken = {
+  rows: Row[];
+  keys: Map<string, Uint8Array>;
+  erase: string[];
+  idempotency: Known[];
+};
+
+function decide(prepared: Prepared, facts: Facts, taken: Taken): Outcome {
+  const { append } = prepared;
+  const seen = append.idempotency && facts.known.get(idOf(append.idempotency));
+  if (append.idempotency && seen) return repeat(append.idempotency, seen);
+  const error = refusal(append, facts);
+  if (error) return { error };
+  const events = prepared.events.map((event) => take(event, append.meta, facts, taken));
+  for (const [stream, key] of prepared.keys) taken.keys.set(stream, key);
+  taken.erase.push(...append.erase ?? []);
+  // Where nothing had to be written, an empty range at the head is the answer to repeat.
+  const last = facts.head.position;
+  const first = events[0]?.position ?? last + 1;
+  if (append.idempotency) {
+    const entry = { ...append.idempotency, first, last };
+    facts.known.set(idOf(entry), entry);
+    taken.idempotency.push(entry);
+  }
+  return { events, first, last, replayed: false };
+}
+
+function repeat(asked: Idempotency, known: Known): Outcome {
+  try {
+    sameRequest(asked, known);
+    return { first: known.first, last: known.last, replayed: true };
+  } catch (error) {
+    if (error instanceof AppError) return { error };
+    throw error;
+  }
+}
+
+/** True, or a refusal: one key stands for one request only. */
+export function sameRequest(asked: Idempotency, known: { fingerprint: string }): true {
+  if (known.fingerprint === asked.fingerprint) return true;
+  const message = "this Idempotency-Key was used with another request: send a new key";
+  throw new AppError("invalid", message);
+}
+
+function refusal({ streams, guards, before }: Append, { head, versions }: Facts) {
+  for (const { stream, version } of guards ?? []) {
+    const actual = versions.get(stream) ?? 0;
+    if (actual !== version) return versionConflict(stream, version, actual);
+  }
+  for (const { stream, expected } of streams) {
+    const actual = versions.get(stream) ?? 0;
+    if (!matches(expected, actual)) return versionConflict(stream, expected, actual);
+  }
+  // Last: who was overtaken may have seen an older deadline than the one that holds.
+  if (before && head.at >= before) {
+    return new AppError("conflict", `too late: closed at ${before.toISOString()}`);
+  }
+}
+
+function matches(expected: Expected, actual: number): boolean {
+  if (expected === "any") return true;
+  if (expected === "none") return actual === 0;
+  if (expected === "exists") return actual > 0;
+  return actual === expected;
+}
+
+function versionConflict(stream: string, expected: Expected, actual: number): AppError {
+  const message = `${stream} is at version ${actual}, not at the expected: ${expected}`;
+  return new AppError("conflict", message, { stream, actual });
+}
+
+function take(
+  { stream, event, data }: PreparedEvent,
+  meta: Meta,
+  facts: Facts,
+  taken: Taken,
+): Recorded {
+  const version = (facts.versions.get(stream) ?? 0) + 1;
+  const place = { position: facts.head.position + 1, stream, version, at: facts.head.at };
+  const metaText = canonical(meta);
+  const seal = sealOf(facts.head.seal, { ...place, type: event.type }, data, metaText);
+  facts.versions.set(stream, version);
+  facts.head = { ...facts.head, position: place.position, seal };
+  const recorded = { ...event, ...place, meta, seal, erased: false };
+  taken.rows.push({ event: recorded, data, meta: metaText });
+  return recorded;
+}
+
+function streamsOf(batch: Prepared[]): string[] {
+  const streams = new Set<string>();
+  for (const { append } of batch) {
+    for (const { stream } of append.streams) streams.add(stream);
+    for (const { stream } of append.guards ?? []) streams.add(stream);
+  }
+  return [...streams];
+}
+
+function idOf({ scope, key }: { scope: string; key: string }): string {
+  return `${scope}\n${key}`;
+}
+
+/** The clock is the database's, and never runs backwards in the log. */
+async function lockCounter(tx: Tx): Promise<Head> {
+  const [head] = await tx<Head[]>`
+    select position, seal, greatest(at, date_trunc('milliseconds', clock_timestamp())) as at
+    from counter for update`;
+  if (!head) throw new AppError("unavailable", "the log has no counter: run the migrations");
+  return head;
+}
+
+// A lateral look-up per stream: `exists` over `unnest` was planned as a scan of the growing log.
+async function findVersions(tx: Tx, streams: string[]): Promise<Map<string, number>> {
+  const rows = await tx<{ stream: string; version: number }[]>`
+    select asked.stream, latest.version
+    from unnest(${streams}::text[]) asked(stream)
+    cross join lateral (
+      select version from events where stream = asked.stream order by version desc limit 1
+    ) latest`;
+  return new Map(rows.map((row) => [row.stream, row.version]));
+}
+
+async function findKnown(tx: Tx, batch: Prepared[]): Promise<Map<string, Known>> {
+  const asked = batch.flatMap(({ append }) => append.idempotency ?? []);
+  if (asked.length === 0) return new Map();
+  const rows = await tx<Known[]>`
+    select i.scope, i.key, i.fingerprint, i.first, i.last
+    from unnest(${asked.map((a) => a.scope)}::text[], ${asked.map((a) => a.key)}::text[])
+      asked(scope, key)
+    join idempotency i on i.scope = asked.scope and i.key = asked.key
+    where i.at > clock_timestamp() - make_interval(hours => ${IDEMPOTENCY_HOURS})`;
+  return new Map(rows.map((row) => [idOf(row), row]));
+}
+
+async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
+  await Promise.all([
+    insertEvents(tx, taken.rows),
+    insertKeys(tx, taken.keys),
+    deleteKeys(tx, taken.erase),
+    insertIdempotency(tx, taken.idempotency),
+    moveCounter(tx, head),
+    notify(tx, head.position),
+  ]);
+}
+
+async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
+  await tx`
+    insert into events (position, stream, version, type, data, meta, at, seal)
+    select position, stream, version, type, data::jsonb, meta::jsonb, at, seal
+    from unnest(
+      ${rows.map(({ event }) => event.position)}::bigint[],
+      ${rows.map(({ event }) => event.stream)}::text[],
+      ${rows.map(({ event }) => event.version)}::bigint[],
+      ${rows.map(({ event }) => event.type)}::text[],
+      ${rows.map((row) => row.data)}::text[],
+      ${rows.map((row) => row.meta)}::text[],
+      ${rows.map(({ event }) => event.at.toISOString())}::timestamptz[],
+      ${rows.map(({ event }) => event.seal)}::text[]
+    ) e(position, stream, version, type, data, meta, at, seal)`;
+}
+
+async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
+  if (entries.length === 0) return;
+  await tx`
+    insert into idempotency (scope, key, fingerprint, first, last, at)
+    select scope, key, fingerprint, first, last, clock_timestamp()
+    from unnest(
+      ${entries.map((entry) => entry.scope)}::text[],
+      ${entries.map((entry) => entry.key)}::text[],
+      ${entries.map((entry) => entry.fingerprint)}::text[],
+      ${entries.map((entry) => entry.first)}::bigint[],
+      ${entries.map((entry) => entry.last)}::bigint[]
+    ) i(scope, key, fingerprint, first, last)
+    on conflict (scope, key) do update set
+      fingerprint = excluded.fingerprint, first = excluded.first, last = excluded.last,
+      at = excluded.at`;
+}
+
+async function moveCounter(tx: Tx, head: Head): Promise<void> {
+  await tx`update counter set position = ${head.position}, seal = ${head.seal}, at = ${head.at}`;
+}
+
+/** One for the whole batch: notifying transactions queue for one lock when they commit. */
+async function notify(tx: Tx, position: number): Promise<void> {
+  await tx`select pg_notify('tallybook', ${String(position)})`;
+}

@@ -1,0 +1,70 @@
+// The hash chain: each event's seal covers the seal before it, so no past event can change alone.
+// The formula is short on purpose: anybody with SHA-256 and RFC 8785 JSON can check a log.
+import { hash } from "node:crypto";
+
+export const GENESIS = "0".repeat(64);
+
+export type Sealable = {
+  position: number;
+  stream: string;
+  version: number;
+  type: string;
+  at: Date;
+};
+
+/** `data` and `meta` as they are stored (personal fields encrypted), in canonical form. */
+export function sealOf(previous: string, event: Sealable, data: string, meta: string): string {
+  const head = JSON.stringify([event.position, event.stream, event.version, event.type]);
+  return hash("sha256", `${previous}\n${head}\n${event.at.toISOString()}\n${data}\n${meta}`, "hex");
+}
+
+/** RFC 8785: keys sorted, no spaces, numbers and strings as ECMAScript writes them. */
+export function canonical(value: unknown): string {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item ?? null)).join(",")}]`;
+  const parts: string[] = [];
+  for (const [name, item] of Object.entries(value).sort(byName)) {
+    if (item !== undefined) parts.push(`${JSON.stringify(name)}:${canonical(item)}`);
+  }
+  return `{${parts.join(",")}}`;
+}
+
+// A text without these has no number that a double would round.
+const MAYBE_ROUNDED = /\d\.\d|\d{16}/;
+
+/** What jsonb holds, in canonical form; undefined if it holds a number that no event could carry. */
+export function canonicalOfStored(text: string): string | undefined {
+  if (!MAYBE_ROUNDED.test(text)) return canonical(JSON.parse(text));
+  let exact = true;
+  const value: unknown = JSON.parse(text, (_name, item, context?: { source?: string }) => {
+    if (typeof item === "number") exact &&= context?.source === plainDigits(item);
+    return item;
+  });
+  return exact ? canonical(value) : undefined;
+}
+
+/** As PostgreSQL's numeric writes a number: never with an exponent. */
+function plainDigits(value: number): string {
+  const [, sign = "", whole = "", part = "", exponent = "0"] =
+    String(value).match(/^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/) ?? [];
+  const point = whole.length + Number(exponent);
+  const digits = (whole + part).padStart(whole.length + part.length + Math.max(0, 1 - point), "0")
+    .padEnd(point, "0");
+  const at = Math.max(1, point);
+  return digits.length > at ? `${sign}${digits.slice(0, at)}.${digits.slice(at)}` : sign + digits;
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
+/** Whether PostgreSQL can hold this: its text has no place for NUL and half a surrogate pair. */
+export function isStorable(value: unknown): boolean {
+  if (typeof value === "string") return isStorableText(value);
+  if (typeof value !== "object" || value === null) return true;
+  return Object.entries(value).every(([name, item]) => isStorableText(name) && isStorable(item));
+}
+
+export function isStorableText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
+}

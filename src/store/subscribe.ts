@@ -1,0 +1,81 @@
+// Live reading from any position: never misses, repeats or reorders, because positions are dense
+// and in commit order. A wake-up only says "look now"; polling stands behind it.
+import type { Recorded } from "$events/mod.ts";
+import { isConnectionError, type Sql } from "../database.ts";
+import { type Page, readEvents } from "./read.ts";
+
+export type SubscribeOptions = Page & {
+  signal?: AbortSignal;
+  pollMs?: number;
+};
+
+/** Told when the log grew: in this process by the appender, elsewhere by the database's NOTIFY. */
+export class Wakeups implements AsyncDisposable {
+  readonly #waiting = new Set<() => void>();
+  #unlisten: (() => Promise<void>) | undefined;
+
+  wake = (): void => {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  };
+
+  async listen(sql: Sql): Promise<void> {
+    const { unlisten } = await sql.listen("tallybook", this.wake, this.wake);
+    this.#unlisten = unlisten;
+  }
+
+  /** Resolves at the next wake-up, after `ms`, or when the signal says stop. */
+  next(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const done = () => {
+        clearTimeout(timer);
+        this.#waiting.delete(done);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#waiting.add(done);
+      signal?.addEventListener("abort", done);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.wake();
+    await this.#unlisten?.();
+  }
+}
+
+/** Pages of events after a position, for ever; a database that is away is waited for. */
+export async function* subscribe(
+  sql: Sql,
+  wakeups: Wakeups,
+  options: SubscribeOptions = {},
+): AsyncGenerator<Recorded[]> {
+  const { signal, pollMs = 1000, ...page } = options;
+  let after = page.after ?? 0;
+  while (!signal?.aborted) {
+    // Asked for before reading: what is appended in between wakes the next wait at once.
+    const waited = new AbortController();
+    const either = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
+    const woken = wakeups.next(pollMs, either);
+    const events = await orNothing(() => readEvents(sql, { ...page, after }));
+    const last = events.at(-1);
+    if (!last) {
+      await woken;
+      continue;
+    }
+    waited.abort();
+    after = last.position;
+    yield events;
+  }
+}
+
+async function orNothing(read: () => Promise<Recorded[]>): Promise<Recorded[]> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isConnectionError(error)) return [];
+    throw error;
+  }
+}

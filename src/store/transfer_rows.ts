@@ -1,0 +1,123 @@
+// Writes rows of an import: COPY where the server takes it, arrays where it is embedded (COPY over
+// the embedded server's socket never answers).
+import { once } from "node:events";
+import type { Writable } from "node:stream";
+import type { Tx } from "../database.ts";
+import type { StoredEvent } from "./read.ts";
+
+export type RowWriter = AsyncDisposable & {
+  write(row: StoredEvent): Promise<void>;
+  finish(): Promise<void>;
+};
+
+const CHUNK_BYTES = 256 * 1024;
+const ARRAY_ROWS = 500;
+
+export function rowWriter(tx: Tx, embedded: boolean): RowWriter {
+  return embedded ? new ArrayWriter(tx) : new CopyWriter(tx);
+}
+
+class CopyWriter implements RowWriter {
+  readonly #tx: Tx;
+  #stream: Writable | undefined;
+  #chunk = "";
+  #failure: unknown;
+
+  constructor(tx: Tx) {
+    this.#tx = tx;
+  }
+
+  async write(row: StoredEvent): Promise<void> {
+    this.#chunk += copyLine(row);
+    if (this.#chunk.length >= CHUNK_BYTES) await this.#flush();
+  }
+
+  async finish(): Promise<void> {
+    await this.#flush();
+    const stream = this.#stream;
+    this.#stream = undefined;
+    if (!stream) return;
+    stream.end();
+    await once(stream, "finish");
+    if (this.#failure) throw this.#failure;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#chunk === "") return;
+    this.#stream ??= await this.#open();
+    if (this.#failure) throw this.#failure;
+    const ready = this.#stream.write(this.#chunk);
+    this.#chunk = "";
+    if (!ready) await once(this.#stream, "drain");
+  }
+
+  async #open(): Promise<Writable> {
+    const stream = await this.#tx`
+      copy events (position, stream, version, type, data, meta, at, seal) from stdin`.writable();
+    stream.on("error", (error: unknown) => {
+      this.#failure = error;
+    });
+    return stream;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stream = this.#stream;
+    if (!stream) return;
+    stream.destroy(new Error("import refused"));
+    await Promise.resolve();
+  }
+}
+
+function copyLine(row: StoredEvent): string {
+  return [
+    row.position,
+    row.stream,
+    row.version,
+    row.type,
+    JSON.stringify(row.data),
+    JSON.stringify(row.meta),
+    row.at.toISOString(),
+    row.seal,
+  ].map((value) => copyText(String(value))).join("\t") + "\n";
+}
+
+function copyText(text: string): string {
+  return /[\\\t\n\r]/.test(text)
+    ? text.replaceAll("\\", "\\\\").replaceAll("\t", "\\t").replaceAll("\n", "\\n").replaceAll(
+      "\r",
+      "\\r",
+    )
+    : text;
+}
+
+class ArrayWriter implements RowWriter {
+  readonly #tx: Tx;
+  #rows: StoredEvent[] = [];
+
+  constructor(tx: Tx) {
+    this.#tx = tx;
+  }
+
+  async write(row: StoredEvent): Promise<void> {
+    this.#rows.push(row);
+    if (this.#rows.length >= ARRAY_ROWS) await this.finish();
+  }
+
+  async finish(): Promise<void> {
+    const rows = this.#rows;
+    this.#rows = [];
+    if (rows.length > 0) await insertStored(this.#tx, rows);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+async function insertStored(tx: Tx, rows: StoredEvent[]): Promise<void> {
+  const list = JSON.stringify(rows.map((row) => ({ ...row, at: row.at.toISOString() })));
+  await tx`
+    insert into events (position, stream, version, type, data, meta, at, seal)
+    select position, stream, version, type, data, meta, at, seal
+    from jsonb_to_recordset(${list}::text::jsonb)
+      e(position bigint, stream text, version bigint, type text, data jsonb, meta jsonb,
+        at timestamptz, seal text)`;
+}

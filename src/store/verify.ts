@@ -1,0 +1,94 @@
+// Holds the log against its own seals, and against a head that somebody kept.
+import type { Sql } from "../database.ts";
+import { AppError } from "../errors.ts";
+import type { Head } from "./heads.ts";
+import { readHead } from "./read.ts";
+import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./seal.ts";
+
+export type Verdict =
+  | { ok: true; head: Head }
+  | { ok: false; position: number; problem: string };
+
+/** As text, because parsing would round what the database can tell apart. */
+type Stored = Sealable & { data: string; meta: string; seal: string };
+
+const PAGE = 500;
+
+export type VerifyOptions = {
+  /** A head saved earlier, its signature already checked. */
+  saved?: Head;
+  signal?: AbortSignal;
+  onProgress?: (done: number, total: number) => void;
+};
+
+export async function verifyLog(sql: Sql, options: VerifyOptions = {}): Promise<Verdict> {
+  const { saved, signal, onProgress } = options;
+  const head = await readHead(sql);
+  let last: Head = { position: 0, seal: GENESIS };
+  for await (const rows of pages(sql, head.position)) {
+    for (const row of rows) {
+      const problem = misfit(row, last) ?? notAsSaved(row, saved);
+      if (problem) return problem;
+      last = row;
+    }
+    onProgress?.(last.position, head.position);
+    if (signal?.aborted) throw new AppError("unavailable", `interrupted: after ${last.position}`);
+  }
+  return await ending(sql, { head, last, saved });
+}
+
+async function* pages(sql: Sql, until: number): AsyncGenerator<Stored[]> {
+  for (let after = 0; after < until;) {
+    const rows = await sql<Stored[]>`
+      select position, stream, version, type, data::text as data, meta::text as meta, at, seal
+      from events
+      where position > ${after} and position <= ${until}
+      order by position
+      limit ${PAGE}`;
+    const last = rows.at(-1);
+    if (!last) return;
+    yield rows;
+    after = last.position;
+  }
+}
+
+function misfit(row: Stored, last: Head): Verdict | undefined {
+  const next = last.position + 1;
+  if (row.position !== next) return { ok: false, position: next, problem: "removed" };
+  const [data, meta] = [canonicalOfStored(row.data), canonicalOfStored(row.meta)];
+  if (data !== undefined && meta !== undefined) {
+    if (sealOf(last.seal, row, data, meta) === row.seal) return;
+  }
+  return {
+    ok: false,
+    position: next,
+    problem: "changed, inserted or moved: its seal does not fit",
+  };
+}
+
+function notAsSaved(row: Stored, saved?: Head): Verdict | undefined {
+  if (row.position !== saved?.position || row.seal === saved.seal) return;
+  const problem = "rewritten: its seal is not the one in the saved head";
+  return { ok: false, position: row.position, problem };
+}
+
+type Ends = { head: Head; last: Head; saved?: Head };
+
+async function ending(sql: Sql, { head, last, saved }: Ends): Promise<Verdict> {
+  if (last.position < Math.max(head.position, saved?.position ?? 0)) {
+    return { ok: false, position: last.position + 1, problem: "removed: the log ends before it" };
+  }
+  if (last.seal !== head.seal) {
+    return { ok: false, position: head.position, problem: "the counter's seal is not the event's" };
+  }
+  const beyond = await beyondCounter(sql);
+  if (beyond === undefined) return { ok: true, head: { position: last.position, seal: last.seal } };
+  return { ok: false, position: beyond, problem: "inserted: it is beyond the counter" };
+}
+
+async function beyondCounter(sql: Sql): Promise<number | undefined> {
+  const [row] = await sql<{ position: number }[]>`
+    select e.position from events e, counter c where e.position > c.position
+    order by e.position limit 1`;
+  return row?.position;
+}
