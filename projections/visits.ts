@@ -1,0 +1,36 @@
+// How often each page was seen, as far as the log knows.
+import type { Sql } from "$src/database.ts";
+import type { Projection } from "./projection.ts";
+
+export const visits: Projection = {
+  name: "visits",
+  revision: 1,
+  tables: ["visits"],
+
+  async create(tx, table) {
+    await tx`
+      create table ${table("visits")} (
+        page  text   primary key,
+        views bigint not null
+      )`;
+  },
+
+  handlers: {
+    VisitsCounted: (tx, events, table) =>
+      tx`
+        insert into ${table("visits")} as v (page, views)
+        select page, sum(count)
+        from unnest(${events.map((e) => e.data.page)}::text[],
+          ${events.map((e) => e.data.count)}::bigint[]) c(page, count)
+        group by page
+        on conflict (page) do update set views = v.views + excluded.views`,
+  },
+
+  stale: {},
+};
+
+export async function viewsOf(sql: Sql, page: string): Promise<number> {
+  const [row] = await sql<{ views: number }[]>`
+    select views from read.visits where page = ${page}`;
+  return row?.views ?? 0;
+}
