@@ -1,0 +1,26 @@
+// What a command decides: which streams grow by which events, relying on what.
+import type { NewEvent } from "$events/mod.ts";
+import { AppError } from "../errors.ts";
+import type { Guard, StreamAppend } from "../store/append.ts";
+
+export type Decision = {
+  streams: StreamAppend[];
+  guards?: Guard[];
+  before?: Date;
+  erase?: string[];
+};
+
+/** The version a caller saw, from If-Match: a list, or any that exists. */
+export type IfMatch = number[] | "any" | undefined;
+
+export function checkMatch(version: number, ifMatch: IfMatch): void {
+  if (ifMatch === undefined || ifMatch === "any" || ifMatch.includes(version)) return;
+  throw new AppError("stale", `changed since you read it: version ${version} now`);
+}
+
+export function onStream(stream: string, expected: number, ...events: NewEvent[]): Decision {
+  return { streams: [{ stream, expected: expected === 0 ? "none" : expected, events }] };
+}
+
+/** Nothing to write: the state already is what was asked for. */
+export const NOTHING: Decision = { streams: [] };

@@ -1,0 +1,128 @@
+// What may happen to an entry.
+import type { Recorded } from "$events/mod.ts";
+import { AppError } from "../errors.ts";
+import { checkMatch, type Decision, type IfMatch, NOTHING, onStream } from "./decision.ts";
+
+export const EDIT_MINUTES = 15;
+
+export type EntryState = {
+  id: number;
+  version: number;
+  name: string;
+  message: string;
+  author: string | null;
+  status: "shown" | "held" | "hidden" | "erased";
+  signedAt: Date;
+};
+
+/** Who asks: an admin, or a visitor known by the digest of a cookie. */
+export type Asker = { admin: boolean; author?: string; now: Date };
+
+export function entryStream(id: number): string {
+  return `entry-${id}`;
+}
+
+export function foldEntry(events: Recorded[]): EntryState | undefined {
+  let state: EntryState | undefined;
+  for (const event of events) state = evolve(state, event);
+  return state;
+}
+
+function evolve(state: EntryState | undefined, event: Recorded): EntryState | undefined {
+  if (event.type === "EntrySigned") {
+    const { id, name, message, author, held } = event.data;
+    const status = event.erased ? "erased" : held ? "held" : "shown";
+    return { id, version: 1, name, message, author, status, signedAt: event.at };
+  }
+  if (!state) return undefined;
+  const version = event.version;
+  switch (event.type) {
+    case "EntryEdited": {
+      const { name = state.name, message = state.message } = event.data;
+      return { ...state, version, name, message };
+    }
+    case "EntryHidden":
+      return { ...state, version, status: "hidden" };
+    case "EntryRestored":
+      return { ...state, version, status: "shown" };
+    case "EntryErased":
+      return { ...state, version, status: "erased", name: "", message: "" };
+    default:
+      return state;
+  }
+}
+
+export type Signing = {
+  id: number;
+  name: string;
+  message: string;
+  author: string | null;
+  held: boolean;
+};
+
+export function signEntry(entry: Signing): Decision {
+  return onStream(entryStream(entry.id), 0, { type: "EntrySigned", data: entry });
+}
+
+export function editEntry(
+  state: EntryState | undefined,
+  change: { name?: string; message?: string; ifMatch?: IfMatch },
+  asker: Asker,
+): Decision {
+  const entry = writable(state, asker);
+  checkMatch(entry.version, change.ifMatch);
+  const data = { id: entry.id, ...different(entry, change) };
+  if (Object.keys(data).length === 1) return NOTHING;
+  return onStream(entryStream(entry.id), entry.version, { type: "EntryEdited", data });
+}
+
+export function eraseEntry(
+  state: EntryState | undefined,
+  asker: Asker,
+  ifMatch?: IfMatch,
+): Decision {
+  const entry = writable(state, asker);
+  checkMatch(entry.version, ifMatch);
+  const stream = entryStream(entry.id);
+  const event = { type: "EntryErased" as const, data: { id: entry.id } };
+  return { ...onStream(stream, entry.version, event), erase: [stream] };
+}
+
+export function hideEntry(state: EntryState | undefined): Decision {
+  const entry = existing(state);
+  if (entry.status === "hidden") return NOTHING;
+  const event = { type: "EntryHidden" as const, data: { id: entry.id } };
+  return onStream(entryStream(entry.id), entry.version, event);
+}
+
+/** Shows a hidden entry again, or a held one for the first time. */
+export function restoreEntry(state: EntryState | undefined): Decision {
+  const entry = existing(state);
+  if (entry.status === "shown") return NOTHING;
+  const event = { type: "EntryRestored" as const, data: { id: entry.id } };
+  return onStream(entryStream(entry.id), entry.version, event);
+}
+
+function existing(state: EntryState | undefined): EntryState {
+  if (state && state.status !== "erased") return state;
+  throw new AppError("not_found", "no such entry");
+}
+
+function writable(state: EntryState | undefined, asker: Asker): EntryState {
+  const entry = existing(state);
+  if (asker.admin) return entry;
+  if (entry.status === "hidden") throw new AppError("not_found", "no such entry");
+  if (entry.author === null || entry.author !== asker.author) {
+    throw new AppError("forbidden", "only its author or an admin may change an entry");
+  }
+  const minutes = (asker.now.getTime() - entry.signedAt.getTime()) / 60_000;
+  if (minutes < EDIT_MINUTES) return entry;
+  throw new AppError("forbidden", `an entry may be changed for ${EDIT_MINUTES} minutes only`);
+}
+
+function different(entry: EntryState, { name, message }: { name?: string; message?: string }) {
+  return {
+    ...(name !== undefined && name !== entry.name ? { name } : {}),
+    ...(message !== undefined && message !== entry.message ? { message } : {}),
+  };
+}

@@ -1,0 +1,131 @@
+// Every write goes this way: read the streams, decide, append, and answer once it is visible.
+// A decision that was overtaken is taken again on what is there now.
+import { createHmac } from "node:crypto";
+import type { Recorded } from "$events/mod.ts";
+import type { Decision } from "./commands/decision.ts";
+import { AppError } from "./errors.ts";
+import type { Context } from "./http/context.ts";
+import { callerOf } from "./http/visitor.ts";
+import type { Idempotency } from "./store/append.ts";
+import { findAnswer } from "./store/idempotency.ts";
+import { readEvents, readHead } from "./store/read.ts";
+import type { Streams } from "./streams.ts";
+
+export type ReadStream = (stream: string) => Promise<Recorded[]>;
+
+/** The events that the answer is built from: of this request, or of the one it repeats. */
+export type Written = { events: Recorded[]; position: number; replayed: boolean };
+
+const MAX_TRIES = 50;
+
+export async function write(
+  c: Context,
+  decide: (read: ReadStream) => Promise<Decision> | Decision,
+): Promise<Written> {
+  const idempotency = idempotencyOf(c);
+  const earlier = idempotency && await answered(c, idempotency);
+  const written = earlier ?? await attempt(c, decide, idempotency);
+  const { follower, config, metrics } = c.var.services;
+  const visible = await follower.wait(written.position, config.VISIBLE_WAIT_MS);
+  c.header("Tallybook-Position", String(written.position));
+  if (!visible) {
+    metrics.pending.inc();
+    c.header("Tallybook-Visible", "pending");
+  }
+  if (written.replayed) c.header("Idempotency-Replayed", "true");
+  return written;
+}
+
+async function attempt(
+  c: Context,
+  decide: (read: ReadStream) => Promise<Decision> | Decision,
+  idempotency: Idempotency | undefined,
+): Promise<Written> {
+  const { services } = c.var;
+  for (let tries = 1;; tries++) {
+    try {
+      const decision = await decideOn(services.streams, decide);
+      if (decision.streams.length === 0 && !idempotency) {
+        const { position } = await readHead(services.sql);
+        return { events: [], position, replayed: false };
+      }
+      const meta = { request: c.var.requestId, actor: c.var.admin ? "admin" : "visitor" } as const;
+      const key = idempotency ? { key: idempotency.key } : {};
+      const { events, last, replayed } = await services.appender.append({
+        ...decision,
+        meta: { ...meta, ...key },
+        idempotency,
+      });
+      for (const { stream } of decision.streams) services.streams.forget(stream);
+      return { events, position: last, replayed };
+    } catch (error) {
+      if (!isOvertaken(error)) return await orTwin(c, error, idempotency);
+      services.streams.forget(error.detail.stream ?? "");
+      if (tries === MAX_TRIES) throw tooBusy(error);
+    }
+  }
+}
+
+/** A stream kept in memory may be behind: what it would refuse or leave be is looked at again. */
+async function decideOn(
+  streams: Streams,
+  decide: (read: ReadStream) => Promise<Decision> | Decision,
+): Promise<Decision> {
+  const kept = new Set<string>();
+  const read: ReadStream = (stream) => {
+    if (streams.keeps(stream)) kept.add(stream);
+    return streams.read(stream);
+  };
+  try {
+    const decision = await decide(read);
+    if (decision.streams.length > 0 || kept.size === 0) return decision;
+  } catch (error) {
+    if (kept.size === 0) throw error;
+  }
+  for (const stream of kept) streams.forget(stream);
+  return await decide(streams.read);
+}
+
+function isOvertaken(error: unknown): error is AppError {
+  return error instanceof AppError && error.detail.actual !== undefined;
+}
+
+function tooBusy(error: AppError): AppError {
+  return new AppError("unavailable", `too many at once: ${error.message}`, { retryAfter: 1 });
+}
+
+/** A refusal may be the work of this very request's twin, which went in a moment before. */
+async function orTwin(
+  c: Context,
+  error: unknown,
+  idempotency: Idempotency | undefined,
+): Promise<Written> {
+  const twin = idempotency && await answered(c, idempotency);
+  if (twin) return twin;
+  throw error;
+}
+
+async function answered(c: Context, asked: Idempotency): Promise<Written | undefined> {
+  const { sql } = c.var.services;
+  const known = await findAnswer(sql, asked);
+  if (!known) return undefined;
+  const events = await readEvents(sql, { after: known.first - 1, until: known.last });
+  return { events, position: known.last, replayed: true };
+}
+
+function idempotencyOf(c: Context): Idempotency | undefined {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined || c.req.method !== "POST") return undefined;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new AppError("malformed", "Idempotency-Key: 1 to 255 visible ASCII characters");
+  }
+  // Neither the key nor the caller is written down as it is: whoever has a first request's key can
+  // be its visitor again, and one caller in two places would tie a vote to an entry.
+  const hidden = (text: string) =>
+    createHmac("sha256", c.var.services.secrets.cookie).update(text).digest("base64url");
+  return {
+    scope: `POST ${c.req.path} ${hidden(`caller ${c.req.path} ${callerOf(c, key)}`)}`,
+    key: hidden(`key ${key}`),
+    fingerprint: hidden(`${c.req.header("content-type") ?? ""}\n${c.var.body.text}`),
+  };
+}
