@@ -1,0 +1,104 @@
+// The connection to Redis. Redis is optional: a command that takes longer than tens of milliseconds
+// opens a circuit, and until a probe gets an answer nobody waits for Redis again.
+import { Redis } from "ioredis";
+import { AppError, reason } from "../errors.ts";
+import { log } from "../log.ts";
+
+/** What a reader waits, once; then the circuit is open. */
+const COMMAND_MS = 40;
+// Waited for in small steps: a process that is held up itself finds its timers due before it has
+// read what came in time, and must not take that for a Redis that hangs.
+const STEP_MS = 5;
+const PROBE_MS = 200;
+
+export class RedisLink implements AsyncDisposable {
+  readonly redis: Redis;
+  #open = true;
+  #closed = false;
+  #lost = false;
+  #probe: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(url: string) {
+    this.redis = new Redis(url, {
+      connectTimeout: 1000,
+      enableOfflineQueue: false,
+      enableAutoPipelining: true,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => PROBE_MS,
+      lazyConnect: true,
+    });
+    // Said once by the circuit; without a listener each lost connection would end the process.
+    this.redis.on("error", (error) => log.debug("redis", { error: reason(error) }));
+    // Whoever is at the other end next may have forgotten what the last one knew.
+    this.redis.on("close", () => this.#opened("the connection ended"));
+    this.redis.connect().catch((error) => log.debug("redis", { error: reason(error) }));
+    this.#probeSoon();
+  }
+
+  /** Whether Redis may be asked just now. */
+  get closedCircuit(): boolean {
+    return !this.#open;
+  }
+
+  /** Runs a command; a failure opens the circuit and is said to the caller. */
+  async run<Result>(
+    command: (redis: Redis) => Promise<Result>,
+    patience = COMMAND_MS,
+  ): Promise<Result> {
+    if (this.#open) throw new AppError("unavailable", "redis is away");
+    try {
+      return await within(patience, command(this.redis));
+    } catch (error) {
+      if (!isReplyError(error)) this.#opened(error);
+      throw error;
+    }
+  }
+
+  #opened(error: unknown): void {
+    if (this.#open || this.#closed) return;
+    this.#open = true;
+    this.#lost = true;
+    log.warn("redis is away: going on without it", { error: reason(error) });
+    this.#probeSoon();
+  }
+
+  #probeSoon(): void {
+    if (this.#closed || this.#probe !== undefined) return;
+    this.#probe = setTimeout(async () => {
+      this.#probe = undefined;
+      try {
+        await within(COMMAND_MS, this.redis.ping());
+        this.#open = false;
+        if (this.#lost) log.info("redis is here again");
+      } catch {
+        this.#probeSoon();
+      }
+    }, this.#open && this.redis.status !== "ready" ? 20 : PROBE_MS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#open = true;
+    clearTimeout(this.#probe);
+    this.redis.disconnect();
+    await Promise.resolve();
+  }
+}
+
+function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    let steps = Math.ceil(ms / STEP_MS) - 1;
+    const step = () => {
+      if (steps-- > 0) timer = setTimeout(step, STEP_MS);
+      else reject(new AppError("unavailable", `no answer from redis in ${ms} ms`));
+    };
+    let timer = setTimeout(step, STEP_MS);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Redis answered, and said no: it is there. */
+function isReplyError(error: unknown): boolean {
+  return error instanceof Error && error.name === "ReplyError";
+}

@@ -1,0 +1,77 @@
+// The cache of the embedded service: one process, so what it dropped is dropped for everybody.
+import { type Answer, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+
+const MAX_KEYS = 5000;
+
+type Held = Answer & { until: number };
+
+export class MemoryTier implements Tier {
+  readonly #kept = new Map<string, Held>();
+  readonly #tags = new Map<string, number>();
+  readonly #ttlMs: number;
+
+  constructor(ttlSeconds: number) {
+    this.#ttlMs = ttlSeconds * 1000;
+  }
+
+  get({ key, tags }: Lookup): Promise<Kept> {
+    const kept = this.#kept.get(key);
+    const good = kept && kept.until > performance.now() &&
+      tags.every((tag) => (this.#tags.get(tag) ?? 0) <= kept.position);
+    return Promise.resolve({ answer: good ? kept : undefined, stamp: "" });
+  }
+
+  put(key: string, answer: Answer): Promise<void> {
+    const old = this.#kept.get(key);
+    if (!old || old.position <= answer.position) {
+      this.#kept.delete(key);
+      const until = performance.now() + this.#ttlMs * (0.9 + Math.random() * 0.2);
+      this.#kept.set(key, { ...answer, until });
+    }
+    if (this.#kept.size > MAX_KEYS) this.#forgetOldest(this.#kept);
+    return Promise.resolve();
+  }
+
+  claim(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  drop(tags: ReadonlySet<string>, position: number): Promise<void> {
+    for (const tag of tags) this.#tags.set(tag, position);
+    // Tags are few numbers, answers are not: when there are too many, both start afresh.
+    if (this.#tags.size > 4 * MAX_KEYS) return this.clear();
+    return Promise.resolve();
+  }
+
+  takeOver(): void {}
+
+  renew(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  wipe(kinds: string[]): Promise<void> {
+    for (const key of this.#kept.keys()) if (kinds.includes(kindOf(key))) this.#kept.delete(key);
+    return Promise.resolve();
+  }
+
+  clear(): Promise<void> {
+    this.#kept.clear();
+    return Promise.resolve();
+  }
+
+  keys(): Promise<{ kind: string; count: number }[]> {
+    const groups = Map.groupBy(this.#kept.keys(), kindOf);
+    return Promise.resolve([...groups].map(([kind, keys]) => ({ kind, count: keys.length })));
+  }
+
+  healthy(): boolean {
+    return true;
+  }
+
+  #forgetOldest(map: Map<string, unknown>): void {
+    const oldest = map.keys().next();
+    if (!oldest.done) map.delete(oldest.value);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

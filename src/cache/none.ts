@@ -1,0 +1,25 @@
+// No Redis beside a real PostgreSQL: several processes could serve each other's past, so nothing is
+// kept at all.
+import type { Kept, Tier } from "./tier.ts";
+
+export class NoTier implements Tier {
+  get(): Promise<Kept> {
+    return Promise.resolve({ stamp: "" });
+  }
+  async put(): Promise<void> {}
+  claim(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+  async drop(): Promise<void> {}
+  takeOver(): void {}
+  async renew(): Promise<void> {}
+  async wipe(): Promise<void> {}
+  async clear(): Promise<void> {}
+  keys(): Promise<{ kind: string; count: number }[]> {
+    return Promise.resolve([]);
+  }
+  healthy(): boolean {
+    return true;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

@@ -1,0 +1,292 @@
+// Answers in Redis. Four things decide whether one is believed: that this service wrote it under this
+// very key (a signature with a secret that Redis does not know), and, read in one round trip, the
+// lease (held only while everything up to the head has been dropped), its generation, and whether
+// a tag of the answer changed after the position it was worked out at.
+import { createHmac, randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import { reason } from "../errors.ts";
+import { log } from "../log.ts";
+import type { RedisLink } from "./link.ts";
+import { type Answer, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+
+const PREFIX = "tallybook:";
+const LEASE = `${PREFIX}lease`;
+const NO_LEASE = "";
+export const LEASE_MS = 500;
+// Beyond the lease: what clocks of two machines may drift apart within one lease.
+const MARGIN_MS = 100;
+const CLAIM_MS = 2000;
+// A SHA-256 in base64url.
+const MARK_LENGTH = 43;
+// What is larger is seldom asked for often, and would fill the memory.
+const MAX_RECENT = 500;
+const MAX_RECENT_LENGTH = 16_384;
+// Only writers wait for these, and they would wait longer for the lease to end.
+const PATIENCE_MS = 450;
+
+// ARGV: generation, expiry on Redis' own clock, whether the lease must be there. A command that was
+// held back for longer than the lease is worth nothing when it arrives. A lease that is gone before
+// its time says that Redis was flushed: with it went the tags, which answers under way may need.
+const RENEW = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local expiry = tonumber(ARGV[2])
+if ARGV[3] == '1' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+if now < expiry then redis.call('SET', KEYS[1], ARGV[1], 'PXAT', expiry) end
+return now`;
+
+// KEYS: the answer. ARGV: position, value, milliseconds.
+const PUT = `
+local old = redis.call('GET', KEYS[1])
+if old then
+  local gen, position = string.match(old, '^(%S+) (%d+)')
+  local mine = string.match(ARGV[2], '^(%S+)')
+  if gen == mine and tonumber(position) > tonumber(ARGV[1]) then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`;
+
+// KEYS: tags. ARGV: position, milliseconds. A late, older drop never takes a newer one back.
+const DROP = `
+for _, key in ipairs(KEYS) do
+  local old = tonumber(redis.call('GET', key) or '0')
+  if tonumber(ARGV[1]) > old then redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
+end
+return #KEYS`;
+
+type Links = { link: RedisLink; keeper: RedisLink };
+
+export class RedisTier implements Tier {
+  readonly #link: RedisLink;
+  /** The follower's own: that a reader was answered late must not cost it the lease. */
+  readonly #keeper: RedisLink;
+  readonly #ttlMs: number;
+  readonly #secret: string;
+  readonly #recent = new Map<string, { value: string; answer: Parsed }>();
+  #generation: string = randomUUID();
+  #clock: { redis: number; at: number } | undefined;
+  #renewedAt = -LEASE_MS - MARGIN_MS;
+  #lost = true;
+  #renewing = false;
+  /** The generation that Redis was given a lease for. */
+  #given: string | undefined;
+
+  constructor(links: Links, { ttlSeconds, secret }: { ttlSeconds: number; secret: string }) {
+    this.#link = links.link;
+    this.#keeper = links.keeper;
+    this.#ttlMs = ttlSeconds * 1000;
+    this.#secret = secret;
+  }
+
+  async get({ key, tags }: Lookup): Promise<Kept> {
+    const keys = [LEASE, valueKey(key), ...tags.map(tagKey)];
+    const found = await this.#quietly((redis) => redis.mget(keys));
+    if (!found) return { stamp: NO_LEASE };
+    const [lease, value, ...positions] = found;
+    const answer = this.#parsed(key, value ?? "");
+    if (!lease || answer?.generation !== lease) return { stamp: lease ?? NO_LEASE };
+    const overtaken = positions.some((position) => Number(position ?? 0) > answer.position);
+    return overtaken ? { stamp: lease } : { answer, stamp: lease };
+  }
+
+  /** The same value gives the same object, so that what was made of it can be found again. */
+  #parsed(key: string, value: string): Parsed | undefined {
+    const before = this.#recent.get(key);
+    if (before?.value === value) return before.answer;
+    const answer = this.#signed(key, value);
+    if (this.#recent.size >= MAX_RECENT) this.#recent.clear();
+    if (answer && value.length <= MAX_RECENT_LENGTH) this.#recent.set(key, { value, answer });
+    return answer;
+  }
+
+  /** What somebody else wrote there, or moved there from another key, is no answer. */
+  #signed(key: string, value: string): Parsed | undefined {
+    const parsed = parse(value);
+    const mark = parsed?.text.slice(0, MARK_LENGTH);
+    if (!parsed || parsed.text[MARK_LENGTH] !== " ") return undefined;
+    const answer = { ...parsed, text: parsed.text.slice(MARK_LENGTH + 1) };
+    return mark === this.#mark(key, answer) ? answer : undefined;
+  }
+
+  #mark(key: string, { generation, position, text }: Parsed): string {
+    const whole = `${key}\n${generation}\n${position}\n${text}`;
+    return createHmac("sha256", this.#secret).update(whole).digest("base64url");
+  }
+
+  async put(key: string, { position, text }: Answer, stamp: string): Promise<void> {
+    if (stamp === NO_LEASE) return;
+    const mark = this.#mark(key, { generation: stamp, position, text });
+    const value = `${stamp} ${position} ${mark} ${text}`;
+    const ms = Math.round(this.#ttlMs * (0.9 + Math.random() * 0.2));
+    await this.#quietly(async (redis) => {
+      await redis.eval(PUT, 1, valueKey(key), position, value, ms);
+      await redis.del(claimKey(key));
+    });
+  }
+
+  async claim(key: string, stamp: string): Promise<boolean> {
+    if (stamp === NO_LEASE) return true;
+    const mine = await this.#quietly((redis) =>
+      redis.set(claimKey(key), "1", "PX", CLAIM_MS, "NX")
+    );
+    return mine !== null;
+  }
+
+  /**
+   * While Redis cannot be reached its lease runs out; only when it surely has is the drop as good
+   * as done. What Redis held before is then never believed again: the generation is a new one.
+   */
+  async drop(tags: ReadonlySet<string>, position: number): Promise<void> {
+    if (tags.size === 0 && !this.#lost) return;
+    if (!this.#lost) {
+      try {
+        const keys = [...tags].map(tagKey);
+        // Twice the longest life of an answer, so that no answer outlives the tag against it.
+        const ms = this.#ttlMs * 2 + 60_000;
+        await this.#keeper.run(
+          (redis) => redis.eval(DROP, keys.length, ...keys, position, ms),
+          PATIENCE_MS,
+        );
+        return;
+      } catch (error) {
+        this.#lose(error);
+      }
+    }
+    await this.#leaseEnd();
+  }
+
+  takeOver(): void {
+    this.#lose("a new follower");
+    this.#renewedAt = performance.now();
+  }
+
+  /**
+   * Keeps Redis in use, or takes it into use again once no lease of before can be left. One at a
+   * time: while none is answered, the end of the lease comes no later.
+   */
+  async renew(): Promise<void> {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    try {
+      await this.#renewNow();
+    } finally {
+      this.#renewing = false;
+    }
+  }
+
+  async #renewNow(): Promise<void> {
+    if (!this.#keeper.closedCircuit) return this.#lose("circuit open");
+    if (this.#lost && this.#leaseLeft() > 0) return;
+    const asked = performance.now();
+    const clock = this.#clock;
+    const generation = this.#generation;
+    const isThere = this.#given === generation ? "1" : "0";
+    const expiry = clock ? Math.floor(clock.redis + (asked - clock.at)) + LEASE_MS : 0;
+    if (clock) this.#renewedAt = asked;
+    try {
+      const now = await this.#keeper.run(
+        (redis) => redis.eval(RENEW, 1, LEASE, generation, expiry, isThere),
+        PATIENCE_MS,
+      );
+      if (Number(now) < 0) {
+        // Nobody has it any more, so nobody need wait for its end.
+        this.#renewedAt = asked - LEASE_MS - MARGIN_MS;
+        return this.#lose("redis was flushed");
+      }
+      if (this.#generation !== generation) return;
+      this.#clock = { redis: Number(now), at: asked };
+      this.#given = clock ? generation : undefined;
+      this.#lost = false;
+    } catch (error) {
+      this.#lose(error);
+    }
+  }
+
+  async wipe(kinds: string[]): Promise<void> {
+    await this.#quietly(async (redis) => {
+      for (const kind of kinds) {
+        for await (const keys of scan(redis, `v:${kind}:*`)) await redis.unlink(keys);
+      }
+    });
+  }
+
+  async clear(): Promise<void> {
+    this.#generation = randomUUID();
+    await this.#quietly(async (redis) => {
+      await redis.del(LEASE);
+      for await (const keys of scan(redis, "v:*")) await redis.unlink(keys);
+    });
+  }
+
+  async keys(): Promise<{ kind: string; count: number }[]> {
+    const counts = new Map<string, number>();
+    await this.#quietly(async (redis) => {
+      for await (const keys of scan(redis, "v:*")) {
+        for (const key of keys) {
+          const kind = kindOf(key.slice(valueKey("").length));
+          counts.set(kind, (counts.get(kind) ?? 0) + 1);
+        }
+      }
+    });
+    return [...counts].map(([kind, count]) => ({ kind, count }));
+  }
+
+  healthy(): boolean {
+    return this.#link.closedCircuit;
+  }
+
+  #lose(error: unknown): void {
+    if (!this.#lost) log.warn("answers in redis are not believed", { error: reason(error) });
+    this.#lost = true;
+    this.#clock = undefined;
+    this.#generation = randomUUID();
+  }
+
+  async #leaseEnd(): Promise<void> {
+    const left = this.#leaseLeft();
+    if (left > 0) await new Promise((done) => setTimeout(done, left));
+  }
+
+  #leaseLeft(): number {
+    return this.#renewedAt + LEASE_MS + MARGIN_MS - performance.now();
+  }
+
+  async #quietly<Result>(command: (redis: Redis) => Promise<Result>): Promise<Result | undefined> {
+    if (!this.#link.closedCircuit) return undefined;
+    try {
+      return await this.#link.run(command);
+    } catch (error) {
+      log.debug("redis", { error: reason(error) });
+      return undefined;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#link[Symbol.asyncDispose]();
+    await this.#keeper[Symbol.asyncDispose]();
+  }
+}
+
+type Parsed = Answer & { generation: string };
+
+function parse(value: string): Parsed | undefined {
+  const first = value.indexOf(" ");
+  const second = value.indexOf(" ", first + 1);
+  const position = Number(value.slice(first + 1, second));
+  if (first < 1 || second < 0 || !Number.isSafeInteger(position)) return undefined;
+  const text = value.slice(second + 1);
+  return { generation: value.slice(0, first), position, text };
+}
+
+async function* scan(redis: Redis, pattern: string): AsyncGenerator<string[]> {
+  let cursor = "0";
+  do {
+    const [next, keys] = await redis.scan(cursor, "MATCH", `${PREFIX}${pattern}`, "COUNT", 500);
+    cursor = next;
+    if (keys.length > 0) yield keys;
+  } while (cursor !== "0");
+}
+
+const valueKey = (key: string) => `${PREFIX}v:${key}`;
+const tagKey = (tag: string) => `${PREFIX}t:${tag}`;
+const claimKey = (key: string) => `${PREFIX}l:${key}`;

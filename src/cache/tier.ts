@@ -1,0 +1,37 @@
+// What every cache behind the reads promises, in Redis or in memory.
+
+/** An answer as JSON text, and the position of the log it was worked out at. */
+export type Answer = { position: number; text: string };
+
+export type Lookup = { key: string; tags: string[] };
+
+/** `stamp` says what the cache was when it was asked; an answer loaded since then is put under it. */
+export type Kept = { answer?: Answer; stamp: string };
+
+export type Tier = AsyncDisposable & {
+  /** The kept answer, unless one of its tags changed after it was worked out. */
+  get(lookup: Lookup): Promise<Kept>;
+  /** Keeps an answer; an older one never takes the place of a newer one. */
+  put(key: string, answer: Answer, stamp: string): Promise<void>;
+  /**
+   * True for the one process that is to load a key just now; the others look again soon. While
+   * nothing can be kept there is nothing to look for, and everybody loads.
+   */
+  claim(key: string, stamp: string): Promise<boolean>;
+  /** From here on, answers with these tags from before this position are not believed. */
+  drop(tags: ReadonlySet<string>, position: number): Promise<void>;
+  /** Called by a process that is from now on the one to drop and to renew. */
+  takeOver(): void;
+  /** Called all the while by whoever has dropped everything up to the head. */
+  renew(): Promise<void>;
+  /** Takes the bytes of these kinds of answers away, also of those not believed any more. */
+  wipe(kinds: string[]): Promise<void>;
+  /** Forgets everything that was kept, at once. */
+  clear(): Promise<void>;
+  keys(): Promise<{ kind: string; count: number }[]>;
+  healthy(): boolean;
+};
+
+export function kindOf(key: string): string {
+  return key.split(":", 1)[0] ?? key;
+}
