@@ -1,0 +1,120 @@
+// One call of the API: how it is asked, what it answers. The same zod schemas validate requests
+// and write /openapi.json, so the two cannot part.
+import type { Hono } from "hono";
+import { z } from "zod";
+import { AppError, type FieldError } from "../errors.ts";
+import type { Again } from "./again.ts";
+import { type Body, readBody } from "./body.ts";
+import type { Context, Env } from "./context.ts";
+
+type Method = "get" | "post" | "put" | "delete";
+
+/** What a status is answered with: its schema as JSON, or another media type. */
+export type Reply = { description: string; schema?: z.ZodType; type?: string };
+
+export type Access = "open" | "admin" | "guarded";
+
+export type Spec<
+  Params extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Fields extends z.ZodType = z.ZodType,
+> = {
+  method: Method;
+  path: string;
+  summary: string;
+  tag: string;
+  /** `guarded` asks for the admin token only where ACCESS=guarded. */
+  access?: Access;
+  params?: Params;
+  query?: Query;
+  body?: Fields;
+  replies: Record<number, Reply>;
+  /** The page that shows the form again when it was refused. */
+  again?: Again;
+};
+
+export type Input<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType> = {
+  params: z.output<Params>;
+  query: z.output<Query>;
+  body: z.output<Fields>;
+};
+
+export type Endpoint = {
+  spec: Spec;
+  handle(c: Context): Promise<Response>;
+};
+
+const nothing = z.object({});
+
+export function endpoint<
+  Params extends z.ZodType = typeof nothing,
+  Query extends z.ZodType = typeof nothing,
+  Fields extends z.ZodType = typeof nothing,
+>(
+  spec: Spec<Params, Query, Fields>,
+  handler: (c: Context, input: Input<Params, Query, Fields>) => Response | Promise<Response>,
+): Endpoint {
+  return {
+    spec,
+    async handle(c) {
+      c.set("route", spec.path);
+      c.set("again", spec.again);
+      checkAccess(c, spec.access ?? "open");
+      return await handler(c, await inputOf(c, spec));
+    },
+  };
+}
+
+/** An id is digits, so that `/entries/mine` never is an entry with an odd id. */
+export function routeOf(path: string): string {
+  return path.replace(":id", ":id{[0-9]+}");
+}
+
+/** All methods of one path; a form, which can only post, names the one it means as `_method`. */
+export function register(app: Hono<Env>, path: string, endpoints: Endpoint[]): void {
+  const by = new Map(endpoints.map((one) => [one.spec.method, one]));
+  for (const [method, one] of by) {
+    if (method !== "post") app.on(method.toUpperCase(), routeOf(path), (c) => one.handle(c));
+  }
+  const post = by.get("post");
+  const meant = (body: Body) => by.get(String(body.fields._method).toLowerCase() as Method);
+  if (!post && !by.has("put") && !by.has("delete")) return;
+  app.post(routeOf(path), async (c, next) => {
+    const body = await readBody(c);
+    c.set("body", body);
+    const one = body.form && "_method" in body.fields ? meant(body) : post;
+    return one ? await one.handle(c) : await next();
+  });
+}
+
+async function inputOf<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType>(
+  c: Context,
+  spec: Spec<Params, Query, Fields>,
+): Promise<Input<Params, Query, Fields>> {
+  const params = (spec.params ?? nothing).safeParse(c.req.param());
+  if (!params.success) throw new AppError("not_found", "no such address");
+  const query = checked(spec.query ?? nothing, c.req.query());
+  if (spec.method === "put" && c.var.body === undefined) c.set("body", await readBody(c));
+  const body = checked(spec.body ?? nothing, spec.body ? c.var.body.fields : {});
+  return { params: params.data, query, body } as Input<Params, Query, Fields>;
+}
+
+function checked(schema: z.ZodType, given: unknown): unknown {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  throw new AppError("invalid", "some fields are not right", { fields: fieldErrors(result.error) });
+}
+
+export function fieldErrors(error: z.ZodError): FieldError[] {
+  return error.issues.map((issue) => ({
+    field: issue.path.join(".") ||
+      (issue.code === "unrecognized_keys" ? issue.keys.join(", ") : ""),
+    message: issue.message,
+  }));
+}
+
+function checkAccess(c: Context, access: Access): void {
+  if (access === "open" || c.var.admin) return;
+  if (access === "guarded" && c.var.services.config.ACCESS === "open") return;
+  throw new AppError("unauthorized", "this call needs the admin token");
+}

@@ -1,0 +1,62 @@
+// Who asks, and whether they may ask from where they are.
+import { getCookie } from "hono/cookie";
+import { AppError } from "../errors.ts";
+import { sameDigest } from "../secrets.ts";
+import type { Context } from "./context.ts";
+import type { Limits } from "./limits.ts";
+
+export const SESSION_COOKIE = "session";
+
+const SAFE = ["GET", "HEAD", "OPTIONS"];
+
+export function isWrite(c: Context): boolean {
+  return !SAFE.includes(c.req.method);
+}
+
+/** The address that really asked: a proxy is believed only where it is named as one. */
+export function clientOf(c: Context, peer: string): string {
+  const { TRUSTED_PROXIES } = c.var.services.config;
+  if (!TRUSTED_PROXIES.has(peer)) return peer;
+  const chain = (c.req.header("x-forwarded-for") ?? "").split(",").map((part) => part.trim());
+  const client = chain.reverse().find((part) => part !== "" && !TRUSTED_PROXIES.has(part));
+  return client ?? peer;
+}
+
+export async function isAdmin(c: Context, limits: Limits): Promise<boolean> {
+  const { services, client } = c.var;
+  const token = c.req.header("authorization")?.match(/^Bearer\s+(\S+)$/i)?.[1];
+  if (token !== undefined) {
+    limits.checkGuesses(client);
+    if (sameDigest(token, await services.adminDigest())) return true;
+    limits.noteGuess(client);
+    throw new AppError("unauthorized", "the admin token is not right");
+  }
+  const session = getCookie(c, SESSION_COOKIE);
+  return session !== undefined && await services.sessions.has(session);
+}
+
+/**
+ * A write that a browser sends says where it comes from. Other sites' pages are refused unless they
+ * are named in CORS_ORIGINS; what says nothing is no browser, and carries no visitor's cookie.
+ */
+export function checkOrigin(c: Context): void {
+  if (!isWrite(c)) return;
+  const origin = c.req.header("origin");
+  const site = c.req.header("sec-fetch-site");
+  if (origin !== undefined && isAllowed(c, origin)) return;
+  if (origin === undefined && (site === undefined || site === "same-origin" || site === "none")) {
+    return;
+  }
+  throw new AppError("forbidden", "a page of another site may not write here");
+}
+
+export function isAllowed(c: Context, origin: string): boolean {
+  const { CORS_ORIGINS, PUBLIC_URL } = c.var.services.config;
+  const own = PUBLIC_URL === undefined ? [] : [new URL(PUBLIC_URL).origin];
+  if ([...own, ...CORS_ORIGINS.map((url) => new URL(url).origin)].includes(origin)) return true;
+  try {
+    return new URL(origin).host === (c.req.header("host") ?? "");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,88 @@
+// The answers: JSON, or a page where the Accept header asks for one, from the same data.
+import type { Answer } from "../cache/tier.ts";
+import { AppError } from "../errors.ts";
+import { tagOf } from "./conditional.ts";
+import { type Context, wantsHtml } from "./context.ts";
+
+export type Html = { toString(): string } | Promise<{ toString(): string }>;
+
+/** Clients may keep an answer and must ask whether it still holds; Nginx has its own rules. */
+const REVALIDATE = "no-cache";
+
+type Shown<Data> = {
+  page?: (data: Data) => Html;
+  etag?: (data: Data) => string;
+  link?: (data: Data) => string | undefined;
+  json?: (data: Data) => unknown;
+  /** Names what else than the answer these depend on: nobody gets what was made for others. */
+  variant?: string;
+  /** A frame shows a page, whatever else its caller would take. */
+  onlyPage?: true;
+};
+
+type Made = { text: string; etag: string; link: string | undefined };
+
+// What was made of an answer, for as long as the cache gives the very same answer again.
+const made = new WeakMap<Answer, Map<string, Made>>();
+
+/** Shows what a read model answered; null means that there is no such thing. */
+export async function show<Data>(
+  c: Context,
+  answer: Answer,
+  how: Shown<Data>,
+): Promise<Response> {
+  if (answer.text === "null") throw new AppError("not_found", "no such address");
+  const html = how.page !== undefined && (how.onlyPage === true || wantsHtml(c));
+  const known = made.get(answer) ?? new Map<string, Made>();
+  // One answer serves several addresses, each in a form of its own.
+  const key = `${c.var.route} ${html ? "html" : "json"} ${how.variant ?? ""}`;
+  const { text, etag, link } = known.get(key) ?? await make(answer, how, html);
+  known.set(key, { text, etag, link });
+  made.set(answer, known);
+  c.header("Tallybook-Position", String(answer.position));
+  c.header("Vary", "Accept");
+  c.header("Cache-Control", REVALIDATE);
+  c.header("ETag", etag);
+  if (link) c.header("Link", link);
+  c.header("Content-Type", html ? "text/html; charset=UTF-8" : "application/json");
+  return c.body(text);
+}
+
+async function make<Data>(answer: Answer, how: Shown<Data>, html: boolean): Promise<Made> {
+  const data = JSON.parse(answer.text) as Data;
+  const link = how.link?.(data);
+  if (html && how.page) {
+    const text = (await how.page(data)).toString();
+    return { text, etag: tagOf(text), link };
+  }
+  const text = how.json ? JSON.stringify(how.json(data)) : answer.text;
+  return { text, etag: how.etag ? how.etag(data) : tagOf(text), link };
+}
+
+export function nextLink(path: string, query: Record<string, string | number>): string {
+  const search = new URLSearchParams(
+    Object.entries(query).map(([name, value]) => [name, String(value)]),
+  );
+  return `<${path}?${search}>; rel="next"`;
+}
+
+type Done = { status?: 200 | 201; json: unknown; location: string; etag?: number };
+
+/** The answer to a write: a form is sent on, an API client gets the facts. */
+export function done(c: Context, { status = 200, json, location, etag }: Done): Response {
+  c.header("Cache-Control", "no-store");
+  if (c.var.body?.form) return c.redirect(location, 303);
+  if (status === 201) c.header("Location", location);
+  if (etag !== undefined) c.header("ETag", `"${etag}"`);
+  return c.json(json as object, status);
+}
+
+/** If-Match as versions; a `W/` that a proxy added is ignored. */
+export function ifMatch(c: Context): number[] | "any" | undefined {
+  const header = c.req.header("if-match")?.trim();
+  if (header === undefined || header === "") return undefined;
+  if (header === "*") return "any";
+  return header.split(",").map((tag) =>
+    Number(tag.trim().match(/^(?:W\/)?"(\d+)(?:\.\d+)?"$/)?.[1] ?? NaN)
+  );
+}

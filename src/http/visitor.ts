@@ -1,0 +1,76 @@
+// Who a visitor is: a random id in a signed cookie, set by a POST only, so that pages stay the same
+// for everybody. A poll and the guestbook each see a digest of their own: nobody who reads the log
+// can tell that a vote and an entry came from the same hand.
+import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
+import { getCookie, setCookie } from "hono/cookie";
+import type { Context } from "./context.ts";
+
+const COOKIE = "visitor";
+const YEAR_SECONDS = 365 * 24 * 3600;
+// A client that makes up keys this long does not share them with anybody.
+const LONG_KEY = 16;
+
+function signatureOf(secret: string, id: string): string {
+  return createHmac("sha256", secret).update(id).digest("base64url");
+}
+
+export function readVisitor(c: Context): string | undefined {
+  const value = getCookie(c, COOKIE);
+  const [id, signature = ""] = value?.split(".") ?? [];
+  if (!id) return undefined;
+  const expected = Buffer.from(signatureOf(c.var.services.secrets.cookie, id));
+  const given = Buffer.from(signature);
+  return given.length === expected.length && timingSafeEqual(given, expected) ? id : undefined;
+}
+
+/**
+ * The visitor of this request, made now where none is known. With an Idempotency-Key a new visitor
+ * is derived from it, so that a repeat of a first request is the same visitor again.
+ */
+export function ensureVisitor(c: Context): string {
+  const known = c.var.visitor;
+  const id = known ?? fromKey(c) ?? randomBytes(16).toString("base64url");
+  c.set("caller", id);
+  if (known === undefined) setVisitor(c, id);
+  return id;
+}
+
+function fromKey(c: Context): string | undefined {
+  const key = c.req.header("idempotency-key");
+  if (!key) return undefined;
+  const place = isOwn(key) ? "" : `${c.var.client} `;
+  return createHmac("sha256", c.var.services.secrets.cookie).update(`visitor ${place}${key}`)
+    .digest().subarray(0, 16).toString("base64url");
+}
+
+function isOwn(key: string): boolean {
+  return key.length >= LONG_KEY;
+}
+
+/** Whose answers a key repeats: two clients that both count their requests from 1 are two callers. */
+export function callerOf(c: Context, key: string): string {
+  if (c.var.admin) return "admin";
+  return c.var.caller ?? (isOwn(key) ? "anyone" : `at ${c.var.client}`);
+}
+
+function setVisitor(c: Context, id: string): void {
+  const { secrets, config } = c.var.services;
+  const embedded = c.req.path.startsWith("/embed/");
+  const secure = embedded || isSecure(c, config.PUBLIC_URL);
+  setCookie(c, COOKIE, `${id}.${signatureOf(secrets.cookie, id)}`, {
+    path: "/",
+    httpOnly: true,
+    maxAge: YEAR_SECONDS,
+    secure,
+    ...(embedded ? { sameSite: "None" as const, partitioned: true } : { sameSite: "Lax" as const }),
+  });
+}
+
+export function isSecure(c: Context, publicUrl?: string): boolean {
+  return publicUrl?.startsWith("https:") || c.req.header("x-forwarded-proto") === "https";
+}
+
+/** The visitor as one subject sees them. */
+export function digestFor(subject: string, visitor: string): string {
+  return hash("sha256", `${subject}:${visitor}`, "hex").slice(0, 32);
+}

@@ -1,0 +1,150 @@
+// The admin desk: logging in, and what only its owner may do.
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import { type Context, wantsHtml } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { SESSION_COOKIE } from "../http/guards.ts";
+import { done } from "../http/reply.ts";
+import { isSecure } from "../http/visitor.ts";
+import { adminPage, loginPage } from "../pages/admin.tsx";
+import { adminVerifyPage } from "../pages/admin_works.tsx";
+import { sameDigest } from "../secrets.ts";
+import { SESSION_SECONDS } from "../sessions.ts";
+import { verifyLog } from "../store/verify.ts";
+import { countHeld, shownTotal } from "$projections/guestbook.ts";
+import { countOpenPolls } from "$projections/polls.ts";
+import { cacheFacts } from "./facts.ts";
+import { healthOf } from "./health.ts";
+
+const TAG = "admin";
+
+const said = z.object({ message: z.string() });
+const verdict = z.object({
+  ok: z.boolean(),
+  position: z.int(),
+  seal: z.string().optional(),
+  problem: z.string().optional(),
+});
+
+/** Where to go after logging in: nowhere but here. */
+const room = z.string().max(200).regex(/^\/admin(\/[\w/-]*)?$/).catch("/admin").default("/admin");
+
+function openSession(c: Context, id: string): void {
+  setCookie(c, SESSION_COOKIE, id, {
+    path: "/",
+    httpOnly: true,
+    sameSite: "Strict",
+    secure: isSecure(c, c.var.services.config.PUBLIC_URL),
+    maxAge: SESSION_SECONDS,
+  });
+}
+
+export const adminRoutes = [
+  endpoint({
+    method: "get",
+    path: "/admin",
+    summary: "The admin desk, or its door",
+    tag: TAG,
+    replies: { 200: { description: "A page", type: "text/html" } },
+  }, async (c) => {
+    c.header("Cache-Control", "no-store");
+    if (!c.var.admin) return c.html(loginPage(c));
+    const { services } = c.var;
+    const { sql } = services;
+    return c.html(adminPage(c, {
+      health: await healthOf(services),
+      cache: await cacheFacts(services),
+      entries: await shownTotal(sql),
+      held: await countHeld(sql),
+      polls: await countOpenPolls(sql),
+    }));
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/admin/login",
+    summary: "Log in with the admin token",
+    tag: TAG,
+    body: z.object({ token: z.string().min(1).max(500), next: room }),
+    replies: {
+      200: { description: "Logged in", schema: said },
+      303: { description: "Logged in, by a form" },
+      401: { description: "Not the token" },
+    },
+    again: loginPage,
+  }, async (c, { body }) => {
+    const { services, client, limits } = c.var;
+    limits.checkGuesses(client);
+    if (!sameDigest(body.token, await services.adminDigest())) {
+      limits.noteGuess(client);
+      throw new AppError("unauthorized", "the admin token is not right");
+    }
+    openSession(c, await services.sessions.open());
+    return done(c, { json: { message: "Logged in" }, location: body.next });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/admin/logout",
+    summary: "Log out",
+    tag: TAG,
+    replies: {
+      200: { description: "Logged out", schema: said },
+      303: { description: "Logged out, by a form" },
+    },
+  }, async (c) => {
+    const session = getCookie(c, SESSION_COOKIE);
+    if (session) await c.var.services.sessions.close(session);
+    deleteCookie(c, SESSION_COOKIE, { path: "/" });
+    return done(c, { json: { message: "Logged out" }, location: "/admin" });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/admin/replay",
+    summary: "Rebuild one or all projections from the log",
+    tag: TAG,
+    access: "admin",
+    body: z.object({ projection: z.string().max(50).optional() }),
+    replies: {
+      200: { description: "Begun", schema: said },
+      303: { description: "Begun, by a form" },
+      409: { description: "Another replay is under way" },
+    },
+  }, async (c, { body }) => {
+    await c.var.services.mending.start(body.projection ? [body.projection] : []);
+    return done(c, { json: { message: "Replaying" }, location: "/admin/projections" });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/admin/verify",
+    summary: "Hold the log against its seals",
+    tag: TAG,
+    access: "admin",
+    replies: {
+      200: { description: "The verdict", schema: verdict },
+    },
+  }, async (c) => {
+    const found = await verifyLog(c.var.services.sql);
+    const json = found.ok ? { ok: true, ...found.head } : found;
+    c.header("Cache-Control", "no-store");
+    return wantsHtml(c) ? c.html(adminVerifyPage(c, json)) : c.json(json);
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/admin/cache/clear",
+    summary: "Forget every cached answer",
+    tag: TAG,
+    access: "admin",
+    replies: {
+      200: { description: "Cleared", schema: said },
+      303: { description: "Cleared, by a form" },
+    },
+  }, async (c) => {
+    await c.var.services.cache.tier.clear();
+    return done(c, { json: { message: "Cleared" }, location: "/admin/caches" });
+  }),
+];

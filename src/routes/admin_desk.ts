@@ -1,0 +1,164 @@
+// The rooms of the admin desk: what can be seen there. (What can be done stands with each noun.)
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import type { Context } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { idParams, moment, newestFirst, position, sought } from "../http/fields.ts";
+import { adminEntriesPage } from "../pages/admin_entries.tsx";
+import { adminEventPage, adminLogPage, type OneEvent } from "../pages/admin_log.tsx";
+import { adminPollPage, adminPollsPage } from "../pages/admin_polls.tsx";
+import {
+  adminCachesPage,
+  adminHealthPage,
+  adminProjectionsPage,
+  adminVerifyPage,
+} from "../pages/admin_works.tsx";
+import { projectionStates } from "../projector.ts";
+import { decode, readHead, readNewest, readStored, type StoredEvent } from "../store/read.ts";
+import { entriesIn } from "$projections/guestbook.ts";
+import { findPoll, listPolls } from "$projections/polls.ts";
+import { healthOf } from "./health.ts";
+
+const TAG = "admin";
+const PAGE = 30;
+const LOG_PAGE = 50;
+
+const replies = { 200: { description: "A page", type: "text/html" } };
+
+/** Every room asks for the token, and is never kept anywhere. */
+function room<Params extends z.ZodType, Query extends z.ZodType>(
+  spec: { path: string; summary: string; params?: Params; query?: Query },
+  page: (
+    c: Context,
+    input: { params: z.output<Params>; query: z.output<Query> },
+  ) => Promise<string> | string,
+) {
+  return endpoint(
+    { method: "get", tag: TAG, access: "admin", replies, ...spec },
+    async (c, input) => {
+      c.header("Cache-Control", "no-store");
+      return c.html(await page(c, input));
+    },
+  );
+}
+
+const state = z.enum(["held", "shown", "hidden"]);
+const optional = sought(200).transform((value) => value === "" ? undefined : value)
+  .optional();
+
+export const deskRoutes = [
+  room({
+    path: "/admin/entries",
+    summary: "Entries to approve, hide, restore and erase",
+    query: z.object({ state: state.optional(), before: idParams.shape.id.optional() }),
+  }, async (c, { query: { state: asked, before } }) => {
+    const { sql, config } = c.var.services;
+    const state = asked ?? (config.MODERATION === "before" ? "held" : "shown");
+    const found = await entriesIn(sql, state, { limit: PAGE + 1, before });
+    const entries = found.slice(0, PAGE);
+    const next = found.length > PAGE ? entries.at(-1)?.id : undefined;
+    return adminEntriesPage(c, { entries, state, next });
+  }),
+
+  room({
+    path: "/admin/polls",
+    summary: "Polls to open, change, close, reopen and delete",
+    query: newestFirst,
+  }, async (c, { query }) => adminPollsPage(c, await listPolls(c.var.services.sql, query))),
+
+  room({
+    path: "/admin/polls/:id",
+    summary: "One poll to change",
+    params: idParams,
+  }, async (c, { params }) => {
+    const poll = await findPoll(c.var.services.sql, params.id);
+    if (!poll) throw new AppError("not_found", "no such poll");
+    return adminPollPage(c, JSON.parse(JSON.stringify(poll)));
+  }),
+
+  room({
+    path: "/admin/log",
+    summary: "The log, newest first, by stream, type and time",
+    query: z.object({
+      stream: optional,
+      type: optional,
+      from: moment.optional(),
+      to: moment.optional(),
+      before: position.optional(),
+    }),
+  }, async (c, { query: { stream, type, from, to, before } }) => {
+    const found = await readNewest(c.var.services.sql, {
+      ...{ stream, type, before, limit: LOG_PAGE + 1 },
+      from: from ?? undefined,
+      to: to ?? undefined,
+    });
+    const events = found.slice(0, LOG_PAGE);
+    const next = found.length > LOG_PAGE ? events.at(-1)?.position : undefined;
+    const minute = (at?: Date | null) => at?.toISOString().slice(0, 16);
+    const filter = { stream, type, from: minute(from), to: minute(to) };
+    return adminLogPage(c, { events, filter, before, next });
+  }),
+
+  room({
+    path: "/admin/log/:position",
+    summary: "One event in full",
+    params: z.object({ position }),
+  }, async (c, { params }) => {
+    const { sql } = c.var.services;
+    const at = { after: params.position - 1, until: params.position, limit: 1 };
+    const [stored] = await readStored(sql, at);
+    if (!stored) throw new AppError("not_found", "the log has not come that far");
+    return adminEventPage(c, await readable(c, stored));
+  }),
+
+  room({
+    path: "/admin/projections",
+    summary: "How far the read models are, and how far a replay",
+  }, async (c) => {
+    const { sql, mending } = c.var.services;
+    const states = await projectionStates(sql);
+    const head = await readHead(sql);
+    return adminProjectionsPage(c, {
+      states,
+      head: head.position,
+      replaying: mending.replaying?.name,
+    });
+  }),
+
+  room({
+    path: "/admin/caches",
+    summary: "How well the caches do",
+  }, async (c) => {
+    const { cache, cacheWatch } = c.var.services;
+    await cacheWatch.note();
+    const [history, keys] = [await cacheWatch.read(), await cache.tier.keys().catch(() => [])];
+    const counts = [...history].map(([kind, slots]) => ({
+      kind,
+      hits: slots.reduce((sum, { hits }) => sum + hits, 0),
+      misses: slots.reduce((sum, { misses }) => sum + misses, 0),
+      keys: keys.find((one) => one.kind === kind)?.count ?? 0,
+    })).sort((a, b) => a.kind.localeCompare(b.kind));
+    return adminCachesPage(c, { counts, history });
+  }),
+
+  room({
+    path: "/admin/health",
+    summary: "How the service and its parts are",
+  }, async (c) => adminHealthPage(c, await healthOf(c.var.services))),
+
+  room({
+    path: "/admin/verify",
+    summary: "Where the log can be held against its seals",
+  }, (c) => adminVerifyPage(c)),
+];
+
+/** An event that no schema of today fits is shown as it is stored. */
+async function readable(c: Context, stored: StoredEvent): Promise<OneEvent> {
+  try {
+    const [event] = await decode(c.var.services.sql, [stored]);
+    return { stored, data: event?.data ?? stored.data, erased: event?.erased ?? false };
+  } catch (error) {
+    if (error instanceof AppError) return { stored, data: stored.data, erased: false };
+    throw error;
+  }
+}

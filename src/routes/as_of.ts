@@ -1,0 +1,12 @@
+// Answers as of a position of the log.
+import type { Sql } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { readHead } from "../store/read.ts";
+
+/** What has not happened yet could not be answered the same way twice. */
+export async function refuseFuture(sql: Sql, position: number): Promise<void> {
+  const head = await readHead(sql);
+  if (position <= head.position) return;
+  const fields = [{ field: "asOf", message: `is beyond the log's head: ${head.position}` }];
+  throw new AppError("invalid", "the log has not come that far", { fields });
+}

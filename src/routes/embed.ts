@@ -1,0 +1,66 @@
+// A poll or the guestbook in another site's page. Only what stands here may be framed, by the sites
+// of EMBED_ORIGINS; forms go to addresses below /embed/, so that the cookie fits the frame.
+import { z } from "zod";
+import { endpoint } from "../http/endpoint.ts";
+import { idParams } from "../http/fields.ts";
+import { show } from "../http/reply.ts";
+import { embeddedGuestbook } from "../pages/embed.tsx";
+import { pollPage } from "../pages/polls.tsx";
+import type { EntryPage } from "$projections/guestbook.ts";
+import type { Poll } from "$projections/polls.ts";
+import { assetText } from "./assets.ts";
+import { authored, NEWEST } from "./guestbook.ts";
+import { publicPoll } from "./poll_fields.ts";
+import { pollOr404, voting } from "./polls.ts";
+
+const TAG = "embed";
+const FRAME = { 200: { description: "A page for a frame", type: "text/html" } };
+
+const script = assetText("embed.js");
+
+export const embedRoutes = [
+  endpoint({
+    method: "get",
+    path: "/embed.js",
+    summary: "Puts a poll or the guestbook into the page that loads it",
+    tag: TAG,
+    query: z.object({}),
+    replies: { 200: { description: "A script", type: "text/javascript" } },
+  }, (c) => {
+    c.header("Cache-Control", "public, max-age=300");
+    return c.body(script, 200, { "content-type": "text/javascript; charset=utf-8" });
+  }),
+
+  endpoint({
+    method: "get",
+    path: "/embed/polls/:id",
+    summary: "One poll, to be framed",
+    tag: TAG,
+    params: idParams,
+    replies: FRAME,
+  }, async (c, { params }) => {
+    const { answer } = await pollOr404(c, params.id);
+    const place = { base: "/embed/polls" as const, position: answer.position };
+    return await show<Poll>(c, answer, {
+      page: (poll) => pollPage(c, publicPoll(poll), place),
+      onlyPage: true,
+    });
+  }),
+
+  endpoint({
+    method: "get",
+    path: "/embed/guestbook",
+    summary: "The guestbook, to be framed",
+    tag: TAG,
+    replies: FRAME,
+  }, async (c) => {
+    const answer = await c.var.services.cache.read(NEWEST);
+    return await show<EntryPage & { total: number }>(c, answer, {
+      page: (newest) => embeddedGuestbook(c, { ...newest, position: answer.position }),
+      onlyPage: true,
+    });
+  }),
+
+  ...voting("/embed/polls"),
+  ...authored("/embed"),
+];

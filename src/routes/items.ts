@@ -1,0 +1,131 @@
+// Items: a list of things with a name and a description.
+import { z } from "zod";
+import { changeItem, createItem, deleteItem, foldItem, itemStream } from "../commands/items.ts";
+import { AppError } from "../errors.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { id, idParams, oldestFirst, text } from "../http/fields.ts";
+import { done, ifMatch, nextLink, show } from "../http/reply.ts";
+import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
+import { nextId } from "../store/ids.ts";
+import { write } from "../write.ts";
+import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
+
+const TAG = "items";
+
+const name = text({ max: 100 });
+const description = text({ min: 0, max: 2000, lines: true });
+const item = z.object({ id, name: z.string(), description: z.string() });
+const changed = z.object({ id, message: z.string() });
+
+const publicItem = ({ id, name, description }: Item) => ({ id, name, description });
+
+export const itemsRoutes = [
+  endpoint({
+    method: "get",
+    path: "/items",
+    summary: "Items, oldest first",
+    tag: TAG,
+    query: oldestFirst,
+    replies: { 200: { description: "A page of items", schema: z.array(item) } },
+  }, async (c, { query: { limit, after = 0 } }) => {
+    const answer = await c.var.services.cache.read({
+      key: `items:${limit}:${after}`,
+      tags: ["items"],
+      projection: "items",
+      load: (sql) => listItems(sql, { limit, after }),
+    });
+    return await show<ItemPage>(c, answer, {
+      variant: String(c.var.admin),
+      page: (data) => itemsPage(c, data),
+      json: ({ items }) => items,
+      link: ({ next }) => next === null ? undefined : nextLink("/items", { limit, after: next }),
+    });
+  }),
+
+  endpoint({
+    method: "get",
+    path: "/items/:id",
+    summary: "One item",
+    tag: TAG,
+    params: idParams,
+    replies: { 200: { description: "The item", schema: item } },
+  }, async (c, { params }) => {
+    const answer = await c.var.services.cache.read({
+      key: `item:${params.id}`,
+      tags: [`item:${params.id}`],
+      projection: "items",
+      load: (sql) => findItem(sql, params.id),
+    });
+    return await show<ItemRow>(c, answer, {
+      variant: String(c.var.admin),
+      page: (data) => itemPage(c, data),
+      json: publicItem,
+      etag: ({ version }) => `"${version}"`,
+    });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/items",
+    summary: "Create an item",
+    tag: TAG,
+    access: "guarded",
+    body: z.object({ name, description: description.default("") }),
+    replies: {
+      201: { description: "Created", schema: item },
+      303: { description: "Created, by a form" },
+    },
+    again: itemAgain,
+  }, async (c, { body }) => {
+    const id = await nextId(c.var.services.sql, "item");
+    const { events: [event] } = await write(c, () => createItem({ id, ...body }));
+    if (event?.type !== "ItemCreated") throw new AppError("conflict", "not created");
+    return done(c, { status: 201, json: event.data, location: `/items/${event.data.id}` });
+  }),
+
+  endpoint({
+    method: "put",
+    path: "/items/:id",
+    summary: "Change some or all fields of an item",
+    tag: TAG,
+    access: "guarded",
+    params: idParams,
+    body: z.object({ name: name.optional(), description: description.optional() }),
+    replies: {
+      200: { description: "Updated", schema: changed },
+      303: { description: "Updated, by a form" },
+      412: { description: "Changed since it was read" },
+    },
+    again: itemAgain,
+  }, async (c, { params, body }) => {
+    const { events } = await write(c, async (read) => {
+      const state = foldItem(await read(itemStream(params.id)));
+      return changeItem(state, { ...body, ifMatch: ifMatch(c) });
+    });
+    return done(c, {
+      json: { id: params.id, message: "Updated" },
+      location: `/items/${params.id}`,
+      etag: events.at(-1)?.version,
+    });
+  }),
+
+  endpoint({
+    method: "delete",
+    path: "/items/:id",
+    summary: "Delete an item",
+    tag: TAG,
+    access: "guarded",
+    params: idParams,
+    replies: {
+      200: { description: "Deleted", schema: changed },
+      303: { description: "Deleted, by a form" },
+      412: { description: "Changed since it was read" },
+    },
+  }, async (c, { params }) => {
+    await write(
+      c,
+      async (read) => deleteItem(foldItem(await read(itemStream(params.id))), ifMatch(c)),
+    );
+    return done(c, { json: { id: params.id, message: "Deleted" }, location: "/items" });
+  }),
+];

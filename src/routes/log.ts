@@ -1,0 +1,59 @@
+// The log itself, for admins.
+import { z } from "zod";
+import { endpoint } from "../http/endpoint.ts";
+import { isoDate, position, sought, whole } from "../http/fields.ts";
+import { nextLink } from "../http/reply.ts";
+import { readStored } from "../store/read.ts";
+import { lineOf } from "../store/transfer.ts";
+
+const stored = z.object({
+  position: z.int(),
+  stream: z.string(),
+  version: z.int(),
+  type: z.string(),
+  data: z.record(z.string(), z.unknown()),
+  meta: z.record(z.string(), z.unknown()),
+  at: isoDate,
+  seal: z.string(),
+});
+
+/** One stream, and types as a list with commas. */
+export const filters = z.object({
+  stream: sought(200).optional(),
+  type: sought(500).optional(),
+});
+
+const query = filters.extend({
+  after: position.default(0),
+  limit: whole({ min: 1, max: 1000 }).default(100),
+});
+
+export const logRoutes = [
+  endpoint({
+    method: "get",
+    path: "/events",
+    summary: "The log in order, personal fields as they are stored: encrypted",
+    tag: "log",
+    access: "admin",
+    query,
+    replies: { 200: { description: "A page of the log", schema: z.array(stored) } },
+  }, async (c, { query: { type, ...page } }) => {
+    const types = type?.split(",");
+    const rows = await readStored(c.var.services.sql, { ...page, types });
+    const last = rows.at(-1);
+    c.header("Cache-Control", "no-store");
+    if (last && rows.length === page.limit) {
+      const filters = {
+        ...(page.stream === undefined ? {} : { stream: page.stream }),
+        ...(type === undefined ? {} : { type }),
+      };
+      const after = { after: last.position, limit: page.limit };
+      c.header("Link", nextLink("/events", { ...after, ...filters }));
+    }
+    if (c.req.header("accept")?.includes("application/x-ndjson")) {
+      const lines = rows.map((row) => `${lineOf(row)}\n`).join("");
+      return c.body(lines, 200, { "content-type": "application/x-ndjson" });
+    }
+    return c.json(rows);
+  }),
+];

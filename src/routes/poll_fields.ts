@@ -1,0 +1,150 @@
+// What a poll looks like from outside, and when its results may be seen.
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import { id, isoDate, moment, text } from "../http/fields.ts";
+import type { Ballot, Poll } from "$projections/polls.ts";
+
+const SLUG = /^[a-z0-9][a-z0-9_-]{0,49}$/;
+
+const optionText = text({ max: 200 });
+const optionInput = z.union([
+  optionText.transform((text) => ({ id: undefined, text })),
+  z.object({ id: z.string().regex(SLUG, "is not a short name").optional(), text: optionText }),
+]);
+
+/** A form sends one option a line, JSON a list of texts or of {id, text}. */
+const options = z.preprocess(
+  (value) => typeof value === "string" ? value.split(/\r?\n/).filter((line) => line.trim()) : value,
+  z.array(optionInput).min(2, "at least 2 options").max(20, "at most 20 options"),
+);
+
+const question = text({ max: 300 });
+const results = z.enum(["always", "after_vote", "after_close"]);
+
+export const pollInput = z.object({
+  question,
+  options,
+  choice: z.enum(["single", "multiple"]).default("single"),
+  results: results.default("always"),
+  closes_at: moment.default(null),
+});
+
+export const pollChange = z.object({
+  question: question.optional(),
+  options: options.optional(),
+  results: results.optional(),
+  closes_at: moment.optional(),
+});
+
+export const choice = z.union([z.string().max(200), z.array(z.string().max(200)).max(20)])
+  .transform((value) => [value].flat());
+export const ballotInput = z.object({ option: choice });
+
+export const pollSchema = z.object({
+  id,
+  question: z.string(),
+  choice: z.enum(["single", "multiple"]),
+  results,
+  state: z.enum(["open", "closed"]),
+  closes_at: isoDate.nullable(),
+  created_at: isoDate,
+  voters: z.int(),
+  votes: z.int().optional(),
+  options: z.array(z.object({ id: z.string(), text: z.string(), votes: z.int().optional() })),
+});
+
+export const resultsSchema = z.object({
+  id,
+  question: z.string(),
+  state: z.enum(["open", "closed"]),
+  voters: z.int(),
+  votes: z.int(),
+  options: z.array(z.object({ id: z.string(), text: z.string(), votes: z.int() })),
+});
+
+export const voteSchema = z.object({
+  receipt: z.string(),
+  position: z.int(),
+  options: z.array(z.string()),
+});
+
+export const ballotSchema = z.object({
+  position: z.int(),
+  seal: z.string(),
+  options: z.array(z.string()),
+  at: isoDate,
+});
+
+export type PublicPoll = z.infer<typeof pollSchema>;
+export type Results = z.infer<typeof resultsSchema>;
+
+/** Given ids stay; the others are numbered, past those that the poll already has. */
+export function named(
+  given: { id?: string; text: string }[],
+  known: { id: string; text: string }[] = [],
+): { id: string; text: string }[] {
+  const taken = new Set([...known, ...given].flatMap(({ id }) => id ?? []));
+  let next = 1;
+  return given.map(({ id, text }) => {
+    const same = id ?? known.find((option) => option.text === text)?.id;
+    if (same !== undefined) return { id: same, text };
+    while (taken.has(String(next))) next++;
+    taken.add(String(next));
+    return { id: String(next), text };
+  });
+}
+
+/** Lines of a form: what has a new text in an old one's place is that one, reworded. */
+export function reworded(
+  lines: { id?: string; text: string }[],
+  known: { id: string; text: string }[] = [],
+): { id?: string; text: string }[] {
+  const texts = new Set(lines.map(({ text }) => text));
+  const same = new Set(known.map(({ text }) => text));
+  return lines.map((line, i) => {
+    const old = known[i];
+    const renamed = old && !texts.has(old.text) && !same.has(line.text);
+    return renamed ? { id: old.id, text: line.text } : line;
+  });
+}
+
+type Visibility = Pick<Poll, "results" | "state">;
+
+export function resultsShown({ results, state }: Visibility, voted = false): boolean {
+  if (results === "always" || state === "closed") return true;
+  return results === "after_vote" && voted;
+}
+
+export function refuseHidden(poll: Visibility, voted = false): void {
+  if (resultsShown(poll, voted)) return;
+  const when = poll.results === "after_vote" ? "after you voted" : "after the poll closed";
+  throw new AppError("forbidden", `results are shown ${when}`);
+}
+
+export function publicPoll(poll: Poll): PublicPoll {
+  const { version: _, state, votes, options, ...facts } = poll;
+  const open = { ...facts, state: state === "open" ? "open" as const : "closed" as const };
+  if (resultsShown(poll)) return { ...open, votes, options };
+  return { ...open, options: options.map(({ id, text }) => ({ id, text })) };
+}
+
+export function resultsOf(poll: Poll): Results {
+  const { id, question, voters, votes, options } = poll;
+  return { id, question, state: poll.state === "open" ? "open" : "closed", voters, votes, options };
+}
+
+/** Its position and the beginning of its seal: nobody can make one up for a vote not cast. */
+export function receiptOf({ position, seal }: Pick<Ballot, "position" | "seal">): string {
+  return `${position}-${seal.slice(0, 32)}`;
+}
+
+// What a spreadsheet would take for a formula gets an apostrophe in front.
+function csvCell(value: string | number): string {
+  const text = typeof value === "number" ? String(value) : value.replace(/^[=+\-@\t\r]/, "'$&");
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+export function resultsCsv({ options }: Results): string {
+  const rows = [["option", "text", "votes"], ...options.map((o) => [o.id, o.text, o.votes])];
+  return rows.map((row) => `${row.map(csvCell).join(",")}\r\n`).join("");
+}

@@ -1,0 +1,240 @@
+// Users: the member list.
+import { createHmac } from "node:crypto";
+import { z } from "zod";
+import {
+  changeUser,
+  type Claim,
+  deleteUser,
+  eraseUser,
+  foldClaim,
+  foldUser,
+  registerUser,
+  userStream,
+} from "../commands/users.ts";
+import { AppError } from "../errors.ts";
+import { refuseFuture } from "./as_of.ts";
+import type { Context } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { asOf, email, id, idParams, isoDate, oldestFirst, text } from "../http/fields.ts";
+import { done, ifMatch, nextLink, show } from "../http/reply.ts";
+import { userAgain, userPage, usersPage } from "../pages/users.tsx";
+import { nextId } from "../store/ids.ts";
+import { readStream } from "../store/read.ts";
+import { type ReadStream, write } from "../write.ts";
+import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
+
+const TAG = "users";
+
+const name = text({ max: 100 });
+const user = z.object({ id, name: z.string(), email: z.string().optional(), created_at: isoDate });
+const created = user.extend({ message: z.string() });
+const changed = z.object({ id, message: z.string() });
+const event = z.object({
+  position: z.int(),
+  type: z.string(),
+  at: isoDate,
+  data: z.record(z.string(), z.unknown()),
+  erased: z.boolean(),
+});
+
+/** What differs by who asks: an address, and the forms for what may be done. */
+function variantOf(c: Context): "public" | "whole" | "admin" {
+  if (c.var.admin) return "admin";
+  return c.var.services.config.ACCESS === "guarded" ? "public" : "whole";
+}
+
+/** Where access is guarded, an address is for admins only. */
+function shownUser(c: Context, { id, name, email, created_at }: User) {
+  return variantOf(c) === "public" ? { id, name, created_at } : { id, name, email, created_at };
+}
+
+/** Upper and lower case are one address; the stream's name gives nothing away. */
+function claimStream(c: Context, address: string): string {
+  const { email } = c.var.services.secrets;
+  return `email-${createHmac("sha256", email).update(address.toLowerCase()).digest("hex")}`;
+}
+
+async function readClaim(read: ReadStream, stream: string): Promise<Claim> {
+  return foldClaim(stream, await read(stream));
+}
+
+export const usersRoutes = [
+  endpoint({
+    method: "get",
+    path: "/users",
+    summary: "Users, oldest first",
+    tag: TAG,
+    query: oldestFirst,
+    replies: { 200: { description: "A page of users", schema: z.array(user) } },
+  }, async (c, { query: { limit, after = 0 } }) => {
+    const answer = await c.var.services.cache.read({
+      key: `users:${limit}:${after}`,
+      tags: ["users"],
+      projection: "users",
+      load: (sql) => listUsers(sql, { limit, after }),
+    });
+    return await show<UserPage>(c, answer, {
+      variant: variantOf(c),
+      page: (data) => usersPage(c, { ...data, users: data.users.map((one) => shownUser(c, one)) }),
+      json: ({ users }) => users.map((one) => shownUser(c, one)),
+      link: ({ next }) => next === null ? undefined : nextLink("/users", { limit, after: next }),
+    });
+  }),
+
+  endpoint({
+    method: "get",
+    path: "/users/:id",
+    summary: "One user, as now or as at a position of the log",
+    tag: TAG,
+    params: idParams,
+    query: asOf,
+    replies: { 200: { description: "The user", schema: user } },
+  }, async (c, { params, query }) => {
+    const answer = await c.var.services.cache.read({
+      key: `user:${params.id}`,
+      tags: [`user:${params.id}`],
+      projection: "users",
+      load: (sql) => findUser(sql, params.id),
+    });
+    if (query.asOf !== undefined && answer.text !== "null") {
+      return await userAsOf(c, params.id, query.asOf);
+    }
+    return await show<UserRow>(c, answer, {
+      variant: variantOf(c),
+      page: (data) => userPage(c, shownUser(c, data)),
+      json: (data) => shownUser(c, data),
+      // Of one version there are two answers then, and no tag may stand for both.
+      etag: ({ version }) => variantOf(c) === "public" ? `"${version}.0"` : `"${version}"`,
+    });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/users",
+    summary: "Register a user",
+    tag: TAG,
+    access: "guarded",
+    body: z.object({ name, email }),
+    replies: {
+      201: { description: "Registered", schema: created },
+      303: { description: "Registered, by a form" },
+      409: { description: "The e-mail address is taken" },
+    },
+    again: userAgain,
+  }, async (c, { body }) => {
+    const id = await nextId(c.var.services.sql, "user");
+    const { events: [event] } = await write(
+      c,
+      async (read) =>
+        registerUser({ id, ...body }, await readClaim(read, claimStream(c, body.email))),
+    );
+    if (event?.type !== "UserRegistered") throw new AppError("conflict", "not registered");
+    const { data, at } = event;
+    return done(c, {
+      status: 201,
+      json: { ...shownUser(c, { ...data, created_at: at.toISOString() }), message: "Created" },
+      location: `/users/${data.id}`,
+    });
+  }),
+
+  endpoint({
+    method: "put",
+    path: "/users/:id",
+    summary: "Change some or all fields of a user",
+    tag: TAG,
+    access: "guarded",
+    params: idParams,
+    body: z.object({ name: name.optional(), email: email.optional() }),
+    replies: {
+      200: { description: "Updated", schema: changed },
+      303: { description: "Updated, by a form" },
+      409: { description: "The e-mail address is taken" },
+      412: { description: "Changed since it was read" },
+    },
+    again: userAgain,
+  }, async (c, { params, body }) => {
+    const { events } = await write(c, async (read) => {
+      const state = foldUser(await read(userStream(params.id)));
+      const claims = state && body.email !== undefined
+        ? {
+          from: await readClaim(read, state.claim),
+          to: await readClaim(read, claimStream(c, body.email)),
+        }
+        : undefined;
+      return changeUser(state, { ...body, ifMatch: ifMatch(c) }, claims);
+    });
+    return done(c, {
+      json: { id: params.id, message: "Updated" },
+      location: `/users/${params.id}`,
+      etag: events.find(({ type }) => type === "UserChanged")?.version,
+    });
+  }),
+
+  endpoint({
+    method: "delete",
+    path: "/users/:id",
+    summary: "Take a user out of every read",
+    tag: TAG,
+    access: "guarded",
+    params: idParams,
+    replies: {
+      200: { description: "Deleted", schema: changed },
+      303: { description: "Deleted, by a form" },
+      412: { description: "Changed since it was read" },
+    },
+  }, async (c, { params }) => {
+    await write(c, async (read) => {
+      const state = foldUser(await read(userStream(params.id)));
+      return deleteUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
+    });
+    return done(c, { json: { id: params.id, message: "Deleted" }, location: "/users" });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/users/:id/erase",
+    summary: "Erase a user's personal fields for good",
+    tag: TAG,
+    access: "admin",
+    params: idParams,
+    replies: {
+      200: { description: "Erased", schema: changed },
+      303: { description: "Erased, by a form" },
+    },
+  }, async (c, { params }) => {
+    await write(c, async (read) => {
+      const state = foldUser(await read(userStream(params.id)));
+      return eraseUser(state, await readClaim(read, state?.claim ?? ""));
+    });
+    return done(c, { json: { id: params.id, message: "Erased" }, location: "/users" });
+  }),
+
+  endpoint({
+    method: "get",
+    path: "/users/:id/history",
+    summary: "Everything that happened to a user",
+    tag: TAG,
+    access: "admin",
+    params: idParams,
+    replies: { 200: { description: "Its events", schema: z.array(event) } },
+  }, async (c, { params }) => {
+    const events = await readStream(c.var.services.sql, userStream(params.id));
+    if (events.length === 0) throw new AppError("not_found", "no such user");
+    c.header("Cache-Control", "no-store");
+    return c.json(
+      events.map(({ position, type, at, data, erased }) => ({ position, type, at, data, erased })),
+    );
+  }),
+];
+
+/** Folded from its own stream, for a user who is still there today. */
+async function userAsOf(c: Context, id: number, position: number): Promise<Response> {
+  await refuseFuture(c.var.services.sql, position);
+  const events = await readStream(c.var.services.sql, userStream(id), position);
+  const state = foldUser(events);
+  const [first] = events;
+  if (!first || state?.status !== "active") throw new AppError("not_found", "no such user then");
+  c.header("Cache-Control", "no-store");
+  c.header("Tallybook-Position", String(position));
+  return c.json(shownUser(c, { ...state, created_at: first.at.toISOString() }));
+}

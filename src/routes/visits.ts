@@ -1,0 +1,51 @@
+// How often pages were seen.
+import { z } from "zod";
+import type { Context } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { viewsOf } from "$projections/visits.ts";
+
+const page = z.string().regex(/^[\w/.~-]{1,100}$/, "is not a page's path");
+const counter = z.object({ message: z.string(), visits: z.int() });
+
+async function total(c: Context, page: string): Promise<number> {
+  const { visits, sql } = c.var.services;
+  return await visits.total(page, () => viewsOf(sql, page));
+}
+
+/**
+ * Counts this view and answers how many there were. Where the access log counts, which is a second
+ * behind anyway, one look a second is enough for all readers.
+ */
+export async function seen(c: Context, page: string): Promise<number> {
+  const { visits, config } = c.var.services;
+  if (config.ACCESS_LOG !== undefined) return await visits.recent(page, () => total(c, page));
+  await visits.count(page);
+  return await total(c, page);
+}
+
+export const visitsRoutes = [
+  endpoint({
+    method: "get",
+    path: "/visits",
+    summary: "How often a page was seen",
+    tag: "visits",
+    query: z.object({ page: page.default("/") }),
+    replies: { 200: { description: "The counter", schema: counter } },
+  }, async (c, { query }) => {
+    c.header("Cache-Control", "no-store");
+    return c.json({ message: `Views of ${query.page}`, visits: await total(c, query.page) });
+  }),
+
+  endpoint({
+    method: "post",
+    path: "/visits",
+    summary: "Count one view of a page",
+    tag: "visits",
+    body: z.object({ page: page.default("/") }),
+    replies: { 200: { description: "The counter", schema: counter } },
+  }, async (c, { body }) => {
+    await c.var.services.visits.count(body.page);
+    c.header("Cache-Control", "no-store");
+    return c.json({ message: `Counted ${body.page}`, visits: await total(c, body.page) });
+  }),
+];

@@ -1,0 +1,202 @@
+// Everything a request works with, opened in one place and closed by the same place.
+import type { KeyObject } from "node:crypto";
+import { projections } from "$projections/mod.ts";
+import { AccessLog } from "./access/log.ts";
+import { Cache } from "./cache.ts";
+import { Sums } from "./cache/counts.ts";
+import { CacheWatch } from "./cache_history.ts";
+import { RedisLink } from "./cache/link.ts";
+import { MemoryTier } from "./cache/memory.ts";
+import { NoTier } from "./cache/none.ts";
+import { RedisTier } from "./cache/redis.ts";
+import type { Tier } from "./cache/tier.ts";
+import type { Config } from "./config.ts";
+import type { Database, Sql } from "./database.ts";
+import { deadlines } from "./deadlines.ts";
+import { reason } from "./errors.ts";
+import { Follower, noRefresher } from "./follower.ts";
+import { log } from "./log.ts";
+import { Live } from "./live.ts";
+import { Metrics } from "./metrics.ts";
+import { Mending } from "./mending.ts";
+import { observe } from "./observed.ts";
+import { liveHook } from "./projector.ts";
+import { adminTokenDigest, randomSecret, shared, signingKeyText } from "./secrets.ts";
+import { Appender } from "./store/append.ts";
+import { parseSigningKey } from "./store/heads.ts";
+import { NginxRefresher } from "./refresh.ts";
+import { Asked } from "./refresh/asked.ts";
+import { type CacheReport, cacheReport } from "./routes/facts.ts";
+import { Sessions } from "./sessions.ts";
+import { Wakeups } from "./store/subscribe.ts";
+import { Streams } from "./streams.ts";
+import { Visits } from "./visits.ts";
+import { webhook } from "./webhook.ts";
+
+export type Secrets = { cookie: string; email: string; signing: KeyObject; refresh: string };
+
+export type Services = {
+  config: Config;
+  sql: Sql;
+  embedded: boolean;
+  appender: Appender;
+  streams: Streams;
+  cache: Cache;
+  sums: Sums;
+  /** How the caches do, as looked up within the last second. */
+  recentReport: () => Promise<CacheReport>;
+  cacheWatch: CacheWatch;
+  follower: Follower;
+  visits: Visits;
+  /** Where readers' misses are told; undefined where no Nginx stands before the service. */
+  asked: Asked | undefined;
+  live: Live;
+  mending: Mending;
+  metrics: Metrics;
+  secrets: Secrets;
+  /** The digest that the admin token must have; read again now and then, as it may be made anew. */
+  adminDigest: () => Promise<string>;
+  redis: RedisLink | undefined;
+  sessions: Sessions;
+};
+
+export type OpenServices = Services & AsyncDisposable;
+
+const ADMIN_DIGEST_MS = 2000;
+const REPORT_MS = 1000;
+
+export async function openServices(config: Config, database: Database): Promise<OpenServices> {
+  const { sql, embedded } = database;
+  await using opened = new AsyncDisposableStack();
+  const secrets: Secrets = {
+    cookie: config.COOKIE_SECRET ?? await shared(sql, "cookie_secret", randomSecret),
+    email: await shared(sql, "email_key", randomSecret),
+    signing: parseSigningKey(await signingKeyText(config)),
+    refresh: config.REFRESH_SECRET ?? await shared(sql, "refresh_secret", randomSecret),
+  };
+  const metrics = new Metrics();
+  const wakeups = opened.use(new Wakeups());
+  const redis = config.REDIS_URL ? new RedisLink(config.REDIS_URL) : undefined;
+  const tier = opened.use(tierOf(config, { redis, embedded, secret: secrets.cookie }));
+  const cache = new Cache(sql, tier);
+  const cacheWatch = opened.use(new CacheWatch(cache, redis));
+  const live = new Live(sql, wakeups, metrics);
+  const appender: Appender = new Appender(sql, {
+    hook: liveHook(projections),
+    onCommit: (events) => {
+      follower.push(events);
+      wakeups.wake();
+    },
+    onError: (error) => log.error("after a commit", { error: reason(error) }),
+    onBatch: ({ appends, events, seconds }) => {
+      metrics.appends.inc(appends);
+      metrics.events.inc(events);
+      metrics.batches.observe(appends);
+      metrics.batchSeconds.observe(seconds);
+    },
+  });
+  const streams = new Streams(sql);
+  const visits = new Visits(appender, redis);
+  const sums = opened.use(new Sums(() => cache.counts, redis));
+  const report = () => cacheReport({ sums, sql, config });
+  countCaches(metrics, report);
+  const mending = new Mending(sql, projections);
+  const refresher = refresherOf({ config, sql, metrics, secret: secrets.refresh });
+  const follower: Follower = new Follower({
+    sql,
+    wakeups,
+    tier,
+    refresher: refresher ?? noRefresher,
+    embedded,
+    jobs: [
+      visits.job,
+      ...(config.ACCESS_LOG ? [new AccessLog({ sql, appender, path: config.ACCESS_LOG }).job] : []),
+      deadlines(sql, appender, streams),
+      webhook({ config, sql, wakeups }),
+      mending.job,
+    ],
+  });
+  const asked = refresher && new Asked({
+    sql,
+    embedded,
+    isHolder: () => follower.holder,
+    want: (copies) => refresher.want(copies),
+  });
+  if (asked) await opened.use(asked).listen();
+  if (!embedded) await wakeups.listen(sql);
+  await follower.start();
+  opened.use(follower);
+  opened.defer(() => appender.close());
+  opened.use(visits);
+  opened.use(live);
+  const services: Services = {
+    config,
+    sql,
+    embedded,
+    appender,
+    streams,
+    cache,
+    sums,
+    recentReport: remembered(report, REPORT_MS),
+    cacheWatch,
+    follower,
+    visits,
+    asked,
+    live,
+    mending,
+    metrics,
+    secrets,
+    redis,
+    sessions: new Sessions(redis),
+    adminDigest: remembered(() => adminTokenDigest(config, sql), ADMIN_DIGEST_MS),
+  };
+  observe(services);
+  const closing = opened.move();
+  return { ...services, [Symbol.asyncDispose]: () => closing.disposeAsync() };
+}
+
+/** The same on every replica, as each shows what all have counted. */
+function countCaches(metrics: Metrics, report: () => Promise<CacheReport>): void {
+  metrics.gauge({
+    name: "tallybook_cache_lookups",
+    help: "Answers looked up in the caches, by kind; the same figures on every replica",
+    labelNames: ["cache", "kind", "result"],
+  }, async () => {
+    const { answers, nginx } = await report().catch(() => ({ answers: [], nginx: [] }));
+    return Object.entries({ answers, nginx }).flatMap(([cache, counts]) =>
+      counts.flatMap(({ kind, hits, misses }) => [
+        { labels: { cache, kind, result: "hit" }, value: hits },
+        { labels: { cache, kind, result: "miss" }, value: misses },
+      ])
+    );
+  });
+}
+
+type RefresherOf = { config: Config; sql: Sql; metrics: Metrics; secret: string };
+
+function refresherOf({ config, ...more }: RefresherOf): NginxRefresher | undefined {
+  return config.NGINX_URL.length > 0
+    ? new NginxRefresher({ ...more, urls: config.NGINX_URL })
+    : undefined;
+}
+
+type TierOf = { redis: RedisLink | undefined; embedded: boolean; secret: string };
+
+function tierOf(config: Config, has: TierOf): Tier {
+  if (has.redis && config.REDIS_URL) {
+    const links = { link: has.redis, keeper: new RedisLink(config.REDIS_URL) };
+    return new RedisTier(links, { ttlSeconds: config.CACHE_TTL_SECONDS, secret: has.secret });
+  }
+  return has.embedded ? new MemoryTier(config.CACHE_TTL_SECONDS) : new NoTier();
+}
+
+function remembered<Value>(read: () => Promise<Value>, ms: number): () => Promise<Value> {
+  let kept: { value: Promise<Value>; until: number } | undefined;
+  return () => {
+    if (kept && kept.until > performance.now()) return kept.value;
+    const value = read();
+    value.catch(() => kept = undefined);
+    kept = { value, until: performance.now() + ms };
+    return value;
+  };
+}
