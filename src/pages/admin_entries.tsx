@@ -1,0 +1,92 @@
+// The admin desk: entries to approve, hide, restore and erase.
+import type { Context } from "../http/context.ts";
+import type { EntryRow } from "$projections/guestbook.ts";
+import { Desk } from "./admin.tsx";
+import { page } from "./layout.tsx";
+import { Empty, Form, Pager, Text, Time } from "./parts.tsx";
+
+type State = EntryRow["state"];
+
+const TABS: { state: State; text: string; none: string }[] = [
+  { state: "held", text: "To approve", none: "Nothing waits to be approved" },
+  { state: "shown", text: "Shown", none: "No entry is shown" },
+  { state: "hidden", text: "Hidden", none: "No entry is hidden" },
+];
+
+type Shelf = { entries: EntryRow[]; state: State; next: number | undefined };
+
+export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): string {
+  const here = `/admin/entries?state=${state}`;
+  return page(
+    <Desk c={c} title="Entries">
+      <nav class="rooms" aria-label="Which entries">
+        {TABS.map((tab) => (
+          <a
+            href={`/admin/entries?state=${tab.state}`}
+            aria-current={tab.state === state ? "page" : undefined}
+          >
+            {tab.text}
+          </a>
+        ))}
+      </nav>
+      {entries.length === 0
+        ? <Empty title={TABS.find((tab) => tab.state === state)?.none ?? ""} />
+        : (
+          <ol class="entries">
+            {entries.map((entry) => (
+              <li>
+                <Moderated entry={entry} />
+              </li>
+            ))}
+          </ol>
+        )}
+      <Pager
+        href={next === undefined ? undefined : `${here}&before=${next}`}
+        text="Older entries"
+      />
+    </Desk>,
+  );
+}
+
+function Moderated({ entry }: { entry: EntryRow }) {
+  const { id, state } = entry;
+  return (
+    <article class="entry">
+      <header dir="auto">
+        <b class="name" dir="auto">{entry.name}</b>
+        <a class="when" href={`/admin/log?stream=entry-${id}`}>
+          <Time at={entry.created_at} />
+        </a>
+      </header>
+      <Text text={entry.message} />
+      <div class="folds">
+        {state === "shown" ? "" : (
+          <Form
+            action={`/entries/${id}/restore`}
+            button={state === "held" ? "Approve" : "Restore"}
+            label={`Show entry ${id}`}
+          />
+        )}
+        {state === "hidden" ? "" : (
+          <Form
+            action={`/entries/${id}/hide`}
+            button="Hide"
+            tone="quiet"
+            label={`Hide entry ${id}`}
+          />
+        )}
+        <details>
+          <summary>Erase</summary>
+          <Form
+            action={`/entries/${id}/erase`}
+            button="Erase for good"
+            tone="danger"
+            label={`Erase entry ${id}`}
+          >
+            <p>Name and message are gone from the log too, and cannot be brought back.</p>
+          </Form>
+        </details>
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,152 @@
+// The admin desk: the log as it grows, and one event in full.
+import { schemas } from "$events/mod.ts";
+import type { Context } from "../http/context.ts";
+import type { StoredEvent } from "../store/read.ts";
+import { Desk } from "./admin.tsx";
+import { page } from "./layout.tsx";
+import { Empty, number, Pager, Time } from "./parts.tsx";
+
+export type Filter = { stream?: string; type?: string; from?: string; to?: string };
+
+export type LogFrame = { events: StoredEvent[]; filter: Filter; before?: number; next?: number };
+
+function addressOf(filter: Filter, more: Record<string, string> = {}): string {
+  const given = Object.entries({ ...filter, ...more }).filter(([, value]) => value !== undefined);
+  const search = new URLSearchParams(given as [string, string][]).toString();
+  return search === "" ? "/admin/log" : `/admin/log?${search}`;
+}
+
+export function adminLogPage(c: Context, { events, filter, before, next }: LogFrame): string {
+  const growing = before === undefined;
+  return page(
+    <Desk c={c} title="Log">
+      <FilterForm filter={filter} />
+      <section id="log" aria-label="Events" data-grows={growing ? "/events/live" : undefined}>
+        {events.length === 0 ? <Empty title="No event fits" /> : (
+          <ol class="log">
+            {events.map((event) => (
+              <li>
+                <a href={`/admin/log/${event.position}`}>
+                  {number(event.position)} {event.type}
+                </a>
+                <span>
+                  <a class="quiet" href={addressOf({ stream: event.stream })}>{event.stream}</a>
+                </span>
+                <span class="hint">
+                  {event.meta.actor} · <Time at={event.at} />
+                </span>
+              </li>
+            ))}
+          </ol>
+        )}
+      </section>
+      {growing
+        ? (
+          <p class="hint" data-lively="">
+            <a href={addressOf(filter)}>Reload for the newest events</a>
+          </p>
+        )
+        : (
+          <p>
+            <a href={addressOf(filter)}>Newest events</a>
+          </p>
+        )}
+      <Pager
+        href={next === undefined ? undefined : addressOf(filter, { before: String(next) })}
+        text="Older events"
+      />
+    </Desk>,
+  );
+}
+
+function FilterForm({ filter }: { filter: Filter }) {
+  return (
+    <form method="get" action="/admin/log" class="filter" aria-label="Filter the log">
+      <div class="field">
+        <label for="stream">Stream</label>
+        <input id="stream" name="stream" value={filter.stream ?? ""} placeholder="poll-1" />
+      </div>
+      <div class="field">
+        <label for="type">Type</label>
+        <select id="type" name="type">
+          <option value="">All</option>
+          {Object.keys(schemas).map((type) => (
+            <option value={type} selected={type === filter.type}>{type}</option>
+          ))}
+        </select>
+      </div>
+      <div class="field">
+        <label for="from">From, in UTC</label>
+        <input id="from" name="from" type="datetime-local" value={filter.from ?? ""} />
+      </div>
+      <div class="field">
+        <label for="to">Until, in UTC</label>
+        <input id="to" name="to" type="datetime-local" value={filter.to ?? ""} />
+      </div>
+      <button type="submit" class="quiet">Filter</button>
+    </form>
+  );
+}
+
+export type OneEvent = { stored: StoredEvent; data: unknown; erased: boolean };
+
+export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): string {
+  const { position } = stored;
+  return page(
+    <Desk c={c} title={`Event ${number(position)}`}>
+      <dl class="facts">
+        <Fact name="Type" value={stored.type} />
+        <div>
+          <dt>Stream</dt>
+          <dd>
+            <a href={addressOf({ stream: stored.stream })}>{stored.stream}</a>, version{" "}
+            {stored.version}
+          </dd>
+        </div>
+        <div>
+          <dt>Time</dt>
+          <dd>
+            <Time at={stored.at} as="moment" />
+          </dd>
+        </div>
+        <Fact name="Seal" value={stored.seal} />
+      </dl>
+      <h2>Data</h2>
+      {erased ? <p class="hint">Its personal fields were erased.</p> : ""}
+      <Json value={data} label="Data" />
+      <details>
+        <summary>As it is stored</summary>
+        <Json value={stored.data} label="Data as it is stored" />
+      </details>
+      <h2>Where it came from</h2>
+      <Json value={stored.meta} label="Where it came from" />
+      <nav class="pager" aria-label="Events">
+        {position > 1 ? <a rel="prev" href={`/admin/log/${position - 1}`}>Before</a> : ""}
+        <a rel="next" href={`/admin/log/${position + 1}`}>After</a>
+        <a href="/admin/log">All events</a>
+      </nav>
+    </Desk>,
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>
+        <code>{value}</code>
+      </dd>
+    </div>
+  );
+}
+
+function Json({ value, label }: { value: unknown; label: string }) {
+  return (
+    <pre
+      tabindex={0}
+      role="region"
+      aria-label={label}
+      dir="auto"
+    >{JSON.stringify(value, null, 2)}</pre>
+  );
+}

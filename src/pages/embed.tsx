@@ -1,0 +1,34 @@
+// The guestbook in the frame of another site's page. (A poll there is its own page in another place.)
+import type { Context } from "../http/context.ts";
+import { type Newest, NewestEntries, SignForm } from "./guestbook.tsx";
+import { Layout, page } from "./layout.tsx";
+import { type Refused, Summary } from "./parts.tsx";
+
+export function embeddedGuestbook(c: Context, newest: Newest): string {
+  return page(
+    <Layout c={c} title={c.var.services.config.SITE_TITLE} embedded>
+      <h1 dir="auto">{c.var.services.config.SITE_TITLE}</h1>
+      <section class="sign" aria-label="Sign the guestbook">
+        <SignForm action="/embed/sign" slot="signed" />
+        <div id="signed"></div>
+        <p>
+          <a href="/embed/entries/mine">Your entries</a>
+        </p>
+      </section>
+      <NewestEntries newest={newest} />
+    </Layout>,
+  );
+}
+
+export function embeddedSignAgain(c: Context, refused: Refused): string {
+  return page(
+    <Layout c={c} title="Error: sign the guestbook" embedded>
+      <h1>Sign the guestbook</h1>
+      <Summary refused={refused} />
+      <SignForm action="/embed/sign" refused={refused} />
+      <p>
+        <a href="/embed/guestbook">Back to the guestbook</a>
+      </p>
+    </Layout>,
+  );
+}

@@ -1,0 +1,116 @@
+// The items' pages.
+import type { Context } from "../http/context.ts";
+import type { Item, ItemPage } from "$projections/items.ts";
+import { Layout, page } from "./layout.tsx";
+import { Empty, Field, Form, Pager, type Refused, Summary, Text } from "./parts.tsx";
+
+/** Where access is guarded, only the admin is shown what only the admin may do. */
+export function mayWrite(c: Context): boolean {
+  return c.var.admin || c.var.services.config.ACCESS === "open";
+}
+
+type ItemFormFrame = { item?: Item; refused?: Refused };
+
+function ItemForm({ item, refused }: ItemFormFrame) {
+  return (
+    <Form
+      action={item ? `/items/${item.id}` : "/items"}
+      method={item ? "PUT" : undefined}
+      button={item ? "Save" : "Add"}
+      label={item ? "Change this item" : "Add an item"}
+    >
+      <Field name="name" label="Name" value={item?.name} refused={refused} />
+      <Field
+        name="description"
+        label="Description"
+        rows={3}
+        max={2000}
+        required={false}
+        value={item?.description}
+        refused={refused}
+      />
+    </Form>
+  );
+}
+
+export function itemsPage(c: Context, { items, next }: ItemPage): string {
+  return page(
+    <Layout c={c} title="Items">
+      <h1>Items</h1>
+      {items.length === 0
+        ? (
+          <Empty title="No items here">
+            <p>{mayWrite(c) ? "Add the first one below." : "Nothing has been added yet."}</p>
+          </Empty>
+        )
+        : (
+          <ul class="list">
+            {items.map((item) => (
+              <li>
+                <a href={`/items/${item.id}`} dir="auto">{item.name}</a>
+                <p class="clip" dir="auto">{item.description}</p>
+              </li>
+            ))}
+          </ul>
+        )}
+      <Pager href={next === null ? undefined : `/items?after=${next}`} text="More items" />
+      {mayWrite(c)
+        ? (
+          <section class="panel" aria-labelledby="add">
+            <h2 id="add">Add an item</h2>
+            <ItemForm />
+          </section>
+        )
+        : ""}
+    </Layout>,
+  );
+}
+
+export function itemPage(c: Context, item: Item): string {
+  return page(
+    <Layout c={c} title={item.name}>
+      <h1 dir="auto">{item.name}</h1>
+      {item.description === ""
+        ? <p class="hint">No description.</p>
+        : <Text text={item.description} />}
+      {mayWrite(c)
+        ? (
+          <div class="folds">
+            <details>
+              <summary>Change</summary>
+              <ItemForm item={item} />
+            </details>
+            <details>
+              <summary>Delete</summary>
+              <Form
+                action={`/items/${item.id}`}
+                method="DELETE"
+                button="Delete"
+                tone="danger"
+                label="Delete this item"
+              />
+            </details>
+          </div>
+        )
+        : ""}
+      <p>
+        <a href="/items">All items</a>
+      </p>
+    </Layout>,
+  );
+}
+
+export function itemAgain(c: Context, refused: Refused): string {
+  const id = Number(c.req.param("id") ?? 0);
+  const item = id > 0 ? { id, name: "", description: "" } : undefined;
+  return page(
+    <Layout c={c} title={item ? "Error: change an item" : "Error: add an item"}>
+      <h1>{item ? "Change an item" : "Add an item"}</h1>
+      <Summary refused={refused} />
+      <ItemForm item={item} refused={refused} />
+      <p>
+        <a href="/items">All items</a>
+      </p>
+    </Layout>,
+  );
+}

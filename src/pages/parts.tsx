@@ -1,0 +1,177 @@
+// The pieces that pages are made of.
+import type { Child } from "hono/jsx";
+import type { Refused } from "../http/again.ts";
+
+export type { Refused };
+
+const MOMENT = new Intl.DateTimeFormat("en-GB", {
+  dateStyle: "long",
+  timeStyle: "short",
+  timeZone: "UTC",
+});
+
+/** In UTC, for everybody the same; the script puts it in the reader's own words and zone. */
+export function Time({ at, as = "ago" }: { at: string | Date; as?: "ago" | "moment" }) {
+  const date = new Date(at);
+  return <time datetime={date.toISOString()} data-as={as}>{`${MOMENT.format(date)} UTC`}</time>;
+}
+
+const COUNT = new Intl.NumberFormat("en-GB");
+
+export function number(value: number): string {
+  return COUNT.format(value);
+}
+
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${number(value)} ${value === 1 ? one : many}`;
+}
+
+export function percent(rate: number): string {
+  return `${Math.round(rate * 100)} %`;
+}
+
+/** An address in a text becomes a link that passes nothing on. */
+export function Text({ text }: { text: string }) {
+  return (
+    <div class="text" dir="auto">
+      {text.split(/(https?:\/\/[^\s<>"']+)/).map((part, i) => i % 2 === 0 ? part : linked(part))}
+    </div>
+  );
+}
+
+function linked(address: string) {
+  const [, href = address, rest = ""] = address.match(/^(.*?)([.,;:!?)\]}]*)$/s) ?? [];
+  if (!URL.canParse(href)) return address;
+  return (
+    <>
+      <a href={href} rel="ugc nofollow noopener">{href}</a>
+      {rest}
+    </>
+  );
+}
+
+const LABELS: Record<string, string> = {
+  name: "Name",
+  message: "Message",
+  email: "E-mail address",
+  description: "Description",
+  option: "Your choice",
+  question: "Question",
+  options: "Options",
+  closes_at: "Closing time",
+  token: "Admin token",
+};
+
+/** A schema's own words are for programs. */
+export function sentence({ field, message }: { field: string; message: string }): string {
+  const place = field.split(".")[0] ?? field;
+  const label = LABELS[place] ?? place;
+  return `${label} ${/^Invalid|^Too small/.test(message) ? "is missing or not right" : message}`;
+}
+
+/** Above a form that was refused: what to mend, with links to the fields. */
+export function Summary({ refused }: { refused: Refused | undefined }) {
+  if (!refused) return "";
+  const { title, detail, errors = [] } = refused.problem;
+  return (
+    <div class="alert" role="alert" tabindex={-1} data-focus="">
+      <h2>{title}</h2>
+      {errors.length === 0 ? <p>{detail ?? ""}</p> : (
+        <ul>
+          {errors.map((error) => (
+            <li>
+              <a href={`#${error.field.split(".")[0]}`}>{sentence(error)}</a>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+export type FieldFrame = {
+  name: string;
+  label: string;
+  value?: string;
+  hint?: string;
+  /** Lines of a text area; one line without. */
+  rows?: number;
+  type?: string;
+  required?: boolean;
+  autocomplete?: string;
+  /** Characters; the script counts down to it, the server refuses beyond it. */
+  max?: number;
+  refused?: Refused;
+  /** Where several forms of a page have the same fields. */
+  prefix?: string;
+};
+
+export function Field(frame: FieldFrame) {
+  const { name, label, hint, rows, max, refused, prefix = "", required = true } = frame;
+  const id = `${prefix}${name}`;
+  const wrong = refused?.problem.errors?.filter(({ field }) => field.split(".")[0] === name) ?? [];
+  const said = hint ?? (max === undefined ? undefined : `Up to ${number(max)} characters`);
+  const described = [said ? `${id}-hint` : "", wrong.length > 0 ? `${id}-wrong` : ""].join(" ");
+  const shared = {
+    id,
+    name,
+    required,
+    dir: "auto" as const,
+    autocomplete: frame.autocomplete,
+    "aria-describedby": described.trim() || undefined,
+    "aria-invalid": wrong.length > 0 ? "true" as const : undefined,
+  };
+  const value = refused?.values[name] ?? frame.value ?? "";
+  return (
+    <div class={wrong.length > 0 ? "field wrong" : "field"}>
+      <label for={id}>{required ? label : `${label} (optional)`}</label>
+      {wrong.length > 0
+        ? <p class="why" id={`${id}-wrong`}>{wrong.map(sentence).join("; ")}</p>
+        : ""}
+      {rows === undefined
+        ? <input {...shared} type={frame.type ?? "text"} value={value} />
+        : <textarea {...shared} rows={rows}>{`\n${value}`}</textarea>}
+      {said ? <p class="hint" id={`${id}-hint`} data-max={max}>{said}</p> : ""}
+    </div>
+  );
+}
+
+type FormFrame = {
+  action: string;
+  method?: "PUT" | "DELETE";
+  button: string;
+  tone?: "main" | "quiet" | "danger";
+  label?: string;
+  /** The element that takes in what the answer says, so that the page stays. */
+  slot?: string;
+  children?: Child;
+};
+
+/** A real form: a browser posts it, the script sends it in place. */
+export function Form({ action, method, button, tone = "main", label, slot, children }: FormFrame) {
+  return (
+    <form method="post" action={action} data-slot={slot} aria-label={label}>
+      {method ? <input type="hidden" name="_method" value={method} /> : ""}
+      {children}
+      <button type="submit" class={tone}>{button}</button>
+    </form>
+  );
+}
+
+export function Pager({ href, text }: { href: string | undefined; text: string }) {
+  if (href === undefined) return "";
+  return (
+    <nav class="pager" aria-label="Pages">
+      <a href={href} rel="next">{text}</a>
+    </nav>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: Child }) {
+  return (
+    <div class="empty">
+      <p class="empty-title">{title}</p>
+      {children}
+    </div>
+  );
+}
