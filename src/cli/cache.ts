@@ -1,0 +1,85 @@
+// deno task cache [clear]: what the caches hold, how well they do, and a fresh start for both.
+import { nginxCounts } from "../access/log.ts";
+import type { CacheCounts } from "../cache.ts";
+import { Sums } from "../cache/counts.ts";
+import { randomSecret } from "../secrets.ts";
+import { RedisLink } from "../cache/link.ts";
+import { RedisTier } from "../cache/redis.ts";
+import { type Config, loadConfig } from "../config.ts";
+import { openDatabase } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { until } from "../until.ts";
+import { print, run } from "./run.ts";
+
+const USAGE = "usage: deno task cache [clear]";
+
+type Row = { kind: string; kept: number | null; hits: number; misses: number };
+
+function table(title: string, rows: Row[]): string {
+  const lines = rows.map(({ kind, kept, hits, misses }) => {
+    const rate = hits + misses === 0 ? "-" : `${(hits / (hits + misses) * 100).toFixed(1)} %`;
+    return [kind, kept ?? "-", hits, misses, rate].map((cell, i) =>
+      i === 0 ? String(cell).padEnd(22) : String(cell).padStart(10)
+    ).join("");
+  });
+  const head = ["kept", "hits", "misses", "rate"].map((name) => name.padStart(10)).join("");
+  return [title.padEnd(22) + head, ...lines, ""].join("\n");
+}
+
+function rowsOf(counts: CacheCounts[], kept: { kind: string; count: number }[]): Row[] {
+  const kinds = new Set([...counts, ...kept].map(({ kind }) => kind));
+  return [...kinds].sort().map((kind) => {
+    const { hits = 0, misses = 0 } = counts.find((one) => one.kind === kind) ?? {};
+    return { kind, hits, misses, kept: kept.find((one) => one.kind === kind)?.count ?? 0 };
+  });
+}
+
+/** Without Redis the answers are in the service's own memory: it is asked to let go of them. */
+async function askService({ PORT, ADMIN_TOKEN }: Config, clear: boolean): Promise<void> {
+  const at = `http://127.0.0.1:${PORT}`;
+  if (!clear) {
+    const facts = await (await fetch(at, { headers: { accept: "application/json" } })).json();
+    return await print(table("memory", [{ kind: "all", kept: null, ...facts.cache }]));
+  }
+  if (ADMIN_TOKEN === undefined) {
+    throw new AppError("unauthorized", "clear asks the running service: set ADMIN_TOKEN");
+  }
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  const answer = await fetch(`${at}/admin/cache/clear`, { method: "POST", headers });
+  if (!answer.ok) throw new AppError("unavailable", `the service answered ${answer.status}`);
+  await print("cleared\n");
+}
+
+async function askRedis(config: Config, url: string, clear: boolean): Promise<void> {
+  const link = new RedisLink(url);
+  await using tier = new RedisTier(
+    { link, keeper: new RedisLink(url) },
+    // It counts and clears, and believes nothing.
+    { ttlSeconds: config.CACHE_TTL_SECONDS, secret: randomSecret() },
+  );
+  await until(() => link.closedCircuit, 3000, "Redis to answer");
+  if (clear) {
+    await tier.clear();
+    return await print("cleared; what Nginx holds ends by itself within 5 seconds\n");
+  }
+  await using sums = new Sums(() => [], link);
+  await print(table("redis", rowsOf(await sums.read(), await tier.keys())));
+}
+
+async function showNginx(config: Config): Promise<void> {
+  await using database = await openDatabase(config, { max: 1 });
+  const rows = (await nginxCounts(database.sql)).map((counts) => ({ ...counts, kept: null }));
+  if (rows.length > 0) await print(table("nginx", rows));
+}
+
+await run(async () => {
+  const [word, ...more] = Deno.args;
+  if (more.length > 0 || (word !== undefined && word !== "clear")) {
+    throw new AppError("invalid", USAGE);
+  }
+  const config = loadConfig();
+  const clear = word === "clear";
+  if (config.REDIS_URL) await askRedis(config, config.REDIS_URL, clear);
+  else await askService(config, clear);
+  if (!clear && config.DATABASE_URL) await showNginx(config);
+});

@@ -1,0 +1,23 @@
+// Opens the log for a task: the embedded one is brought up to date, any other must be already.
+import type { Config } from "../config.ts";
+import { type Database, openDatabase } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { checkMigrated, migrate } from "../store/migrate.ts";
+
+export async function openLog(config: Config, max: number): Promise<Database> {
+  const database = await openDatabase(config, { max, patient: true });
+  try {
+    await bringUp(database);
+    return database;
+  } catch (error) {
+    await database[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function bringUp({ sql, embedded }: Database): Promise<void> {
+  if (embedded) await migrate(sql);
+  else if (await checkMigrated(sql) === "behind") {
+    throw new AppError("conflict", "the database is behind this code: run deno task migrate");
+  }
+}

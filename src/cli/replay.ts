@@ -1,0 +1,63 @@
+// deno task replay [projection...] [--check]: rebuilds read models while the service answers.
+import { parseArgs } from "node:util";
+import { projections } from "$projections/mod.ts";
+import type { Projection } from "$projections/projection.ts";
+import { loadConfig } from "../config.ts";
+import { openDatabase, type Sql } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { checkReplay, replay, withReplayLock } from "../replay.ts";
+import { progress } from "./progress.ts";
+import { print, run, say } from "./run.ts";
+
+function chosen(names: string[]): Projection[] {
+  const unknown = names.find((name) => !projections.some((one) => one.name === name));
+  if (unknown) {
+    const known = projections.map(({ name }) => name).join(", ");
+    throw new AppError("invalid", `no such projection: ${unknown} (there are ${known})`);
+  }
+  return names.length === 0 ? projections : projections.filter(({ name }) => names.includes(name));
+}
+
+async function rebuild(sql: Sql, projection: Projection, signal: AbortSignal): Promise<void> {
+  const started = performance.now();
+  const bar = progress(projection.name);
+  const position = await replay(sql, projection, { signal, onProgress: bar.update });
+  bar.finish();
+  const seconds = (performance.now() - started) / 1000;
+  const rate = Math.round(position / seconds).toLocaleString("en");
+  say(`${projection.name}: rebuilt up to ${position} in ${seconds.toFixed(1)} s, ${rate} events/s`);
+}
+
+async function check(sql: Sql, projection: Projection, signal: AbortSignal): Promise<boolean> {
+  const bar = progress(`check ${projection.name}`);
+  const differences = await checkReplay(sql, projection, { signal, onProgress: bar.update });
+  bar.finish();
+  for (const { table, only, row } of differences) await print(`${table}: only ${only}: ${row}\n`);
+  await print(`${projection.name}: ${differences.length === 0 ? "equal" : "rows differ"}\n`);
+  return differences.length === 0;
+}
+
+await run(async (signal) => {
+  const { values, positionals } = parseArgs({
+    args: Deno.args,
+    options: { check: { type: "boolean" } },
+    allowPositionals: true,
+  });
+  const names = chosen(positionals);
+  await using database = await openDatabase(loadConfig(), { max: 4, patient: true });
+  const { sql } = database;
+  try {
+    return await withReplayLock(sql, async () => {
+      let equal = true;
+      for (const projection of names) {
+        if (values.check) equal = await check(sql, projection, signal) && equal;
+        else await rebuild(sql, projection, signal);
+      }
+      return equal ? 0 : 1;
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    say("interrupted: the old tables serve on; the same command goes on where this stopped");
+    return 130;
+  }
+});

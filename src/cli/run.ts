@@ -1,0 +1,33 @@
+// What every task does around its work: one clear line on failure, an exit code, Ctrl-C as a signal.
+import { AppError, reason } from "../errors.ts";
+
+export async function run(main: (signal: AbortSignal) => Promise<number | void>): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  try {
+    Deno.exitCode = await main(stop.signal) ?? 0;
+  } catch (error) {
+    say(`error: ${error instanceof AppError ? error.message : describe(error)}`);
+    Deno.exitCode = 1;
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.removeSignalListener(signal, onSignal);
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+  return `${reason(error) || "unknown"}${code}`;
+}
+
+/** To people: standard error, so that standard output stays clean for a pipe. */
+export function say(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+export async function print(text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  for (let sent = 0; sent < bytes.length;) sent += await Deno.stdout.write(bytes.subarray(sent));
+}

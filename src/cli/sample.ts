@@ -1,0 +1,22 @@
+// deno task sample: sample data into a new log.
+import { projections } from "$projections/mod.ts";
+import { loadConfig } from "../config.ts";
+import { openDatabase } from "../database.ts";
+import { prepareProjections } from "../projector.ts";
+import { liveHook } from "../projector.ts";
+import { addSample, openDefaultPoll } from "../sample.ts";
+import { Appender } from "../store/append.ts";
+import { migrate } from "../store/migrate.ts";
+import { run, say } from "./run.ts";
+
+await run(async () => {
+  await using database = await openDatabase(loadConfig(Deno.args), { max: 3, patient: true });
+  const { sql, embedded } = database;
+  if (embedded) await migrate(sql);
+  await prepareProjections(sql, projections);
+  const appender = new Appender(sql, { hook: liveHook(projections) });
+  await openDefaultPoll(sql, appender);
+  await addSample(sql, appender);
+  await appender.close();
+  say("sample data added: 3 users, 3 entries, 3 items and a poll");
+});

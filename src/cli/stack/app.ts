@@ -1,0 +1,63 @@
+// The app's processes, each as `deno run` with the permissions that the service needs here, by name.
+import type { Keeper } from "./keeper.ts";
+import { Part } from "./part.ts";
+import { freePort } from "./ports.ts";
+
+export type AppOptions = {
+  root: string;
+  /** What to run in place of src/main.ts. */
+  script: string;
+  env: Record<string, string>;
+  changed: () => void;
+};
+
+// A small young heap: with a thousand listeners it is some 20 MB less, and no slower. The same stands
+// in deno.json.
+const YOUNG = "--v8-flags=--max-semi-space-size=8";
+
+const HOSTS = "127.0.0.1,localhost,0.0.0.0";
+
+export function createApp(keeper: Keeper, number: number, options: AppOptions): Part {
+  const port = freePort();
+  const { root, script, env, changed } = options;
+  const dataDir = `${keeper.dir}/data`;
+  const permissions = [
+    `--allow-net=${HOSTS}`,
+    "--allow-env",
+    "--allow-sys",
+    `--allow-read=${root},${keeper.dir}`,
+    `--allow-write=${dataDir}`,
+  ];
+  return new Part(keeper, {
+    name: `app-${number}`,
+    port,
+    phase: "app",
+    cwd: root,
+    argv: [Deno.execPath(), "run", "--quiet", "--no-prompt", YOUNG, ...permissions, script],
+    env: { ...env, HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir },
+    ready: () => isReady(port),
+  }, changed);
+}
+
+async function isReady(port: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(2000);
+  const answer = await fetch(`http://127.0.0.1:${port}/health/ready`, { signal });
+  await answer.body?.cancel();
+  return answer.status === 200;
+}
+
+/** Runs the migrations as the superuser; they make the service's role and its rights. */
+export async function migrate(keeper: Keeper, options: AppOptions): Promise<void> {
+  const script = `${options.root}/src/cli/migrate.ts`;
+  if (!await exists(script)) return;
+  const permissions = [`--allow-net=${HOSTS}`, "--allow-env", "--allow-read", "--allow-sys"];
+  const argv = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions, script];
+  const { root: cwd, env } = options;
+  const run = keeper.spawn("migrate", argv, { phase: "app", cwd, env, output: "log" });
+  const { success } = await run.ended;
+  if (!success) throw new Error(`migrations failed:\n${keeper.logTail("migrate")}`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}

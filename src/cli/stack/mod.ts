@@ -1,0 +1,173 @@
+// The service as it runs in production, on this machine and without containers, for as long as somebody
+// holds it. Tests, benchmarks and `deno task stack` all stand on these two functions.
+import { createApp, migrate } from "./app.ts";
+import { Keeper } from "./keeper.ts";
+import { createNginx } from "./nginx.ts";
+import type { Part } from "./part.ts";
+import { freePort } from "./ports.ts";
+import { createPostgres } from "./postgres.ts";
+import { createRedis } from "./redis.ts";
+import { type Secrets, stackSecrets } from "./secrets.ts";
+import { ensureTools } from "./tools.ts";
+import { serverUser } from "./user.ts";
+
+export { Keeper, signalTree } from "./keeper.ts";
+export type { Part } from "./part.ts";
+export { freePort } from "./ports.ts";
+export { ensureTools, missingTools, type Tool } from "./tools.ts";
+export { until } from "../../until.ts";
+
+export type Servers = AsyncDisposable & {
+  /** Temporary directory; removed with everything in it. */
+  dir: string;
+  keeper: Keeper;
+  postgres: Part;
+  redis: Part;
+  ownerDatabaseUrl: string;
+  databaseUrl: string;
+  redisUrl: string;
+};
+
+export type Stack = Servers & {
+  apps: Part[];
+  nginx: Part;
+  url: string;
+  appUrls: string[];
+  statusUrl: string;
+  accessLog: string;
+  secrets: Secrets;
+  /** STACK_URL, APP_URLS, DATABASE_URL and the others that a command is given. */
+  env: Record<string, string>;
+};
+
+export type StackOptions = {
+  replicas?: number;
+  /** Nginx's port; a free one if not given. */
+  port?: number;
+  /** For the app processes, over this process's own environment. */
+  env?: Record<string, string>;
+  /** A script to run in place of src/main.ts. */
+  app?: string;
+  say?: (line: string) => void;
+};
+
+const root = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** PostgreSQL and Redis on free ports, without the app. */
+export async function startServers(options: Pick<StackOptions, "say"> = {}): Promise<Servers> {
+  await ensureTools(["postgres", "redis"], options.say ?? (() => {}));
+  const keeper = await Keeper.open();
+  return await orClose(keeper, async () => {
+    const parts: Part[] = [];
+    const servers = await openServers(keeper, () => writeFacts(keeper, parts));
+    parts.push(servers.postgres, servers.redis);
+    writeFacts(keeper, parts);
+    return servers;
+  });
+}
+
+/** The whole of it. Answers when Nginx and each app process are ready. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  await ensureTools(["postgres", "redis", "nginx"], options.say ?? (() => {}));
+  const keeper = await Keeper.open();
+  return await orClose(keeper, () => openStack(keeper, options));
+}
+
+async function openServers(keeper: Keeper, changed: () => void): Promise<Servers> {
+  const user = await serverUser();
+  const [postgres, redis] = await Promise.all([
+    createPostgres(keeper, user, changed),
+    createRedis(keeper, user, changed),
+  ]);
+  return {
+    dir: keeper.dir,
+    keeper,
+    postgres: postgres.part,
+    redis: redis.part,
+    ownerDatabaseUrl: postgres.ownerUrl,
+    databaseUrl: postgres.serviceUrl,
+    redisUrl: redis.url,
+    [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose](),
+  };
+}
+
+async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> {
+  const parts: Part[] = [];
+  const changed = () => writeFacts(keeper, parts);
+  const servers = await openServers(keeper, changed);
+  parts.push(servers.postgres, servers.redis);
+  const given = options.env ?? {};
+  const secrets = stackSecrets(given);
+  const port = options.port ?? freePort();
+  const nginxUrl = `http://127.0.0.1:${port}`;
+  const accessLog = `${keeper.dir}/nginx/logs/access.log`;
+  const env = {
+    DATABASE_URL: servers.databaseUrl,
+    // Not for the app: its role adds to the log and changes nothing in it.
+    OWNER_DATABASE_URL: "",
+    REDIS_URL: servers.redisUrl,
+    NGINX_URL: nginxUrl,
+    TRUSTED_PROXIES: "127.0.0.1",
+    ACCESS_LOG: accessLog,
+    ...given,
+    ...secrets,
+  };
+  const script = options.app ?? Deno.env.get("STACK_APP") ?? "src/main.ts";
+  const appOptions = { root, script, env, changed };
+  await Deno.mkdir(`${keeper.dir}/data`);
+  const ownerEnv = { ...env, OWNER_DATABASE_URL: servers.ownerDatabaseUrl };
+  await migrate(keeper, { ...appOptions, env: ownerEnv });
+  const apps = Array.from(
+    { length: options.replicas ?? 1 },
+    (_, index) => createApp(keeper, index + 1, appOptions),
+  );
+  const nginx = await createNginx(keeper, await serverUser(), {
+    root,
+    port,
+    appPorts: apps.map((app) => app.port),
+    refreshSecret: secrets.REFRESH_SECRET,
+    limits: (given.RATE_LIMIT ?? Deno.env.get("RATE_LIMIT")) !== "off",
+    changed,
+  });
+  parts.push(nginx.part, ...apps);
+  await Promise.all([nginx.part, ...apps].map((part) => part.start()));
+  const appUrls = apps.map((app) => `http://127.0.0.1:${app.port}`);
+  return {
+    ...servers,
+    apps,
+    nginx: nginx.part,
+    url: nginx.url,
+    appUrls,
+    statusUrl: nginx.statusUrl,
+    accessLog,
+    secrets,
+    env: {
+      ...ownerEnv,
+      STACK_URL: nginx.url,
+      APP_URLS: appUrls.join(","),
+      STACK_DIR: keeper.dir,
+    },
+  };
+}
+
+/** stack.json tells commands that run beside the stack which process is which. */
+function writeFacts(keeper: Keeper, parts: Part[]): void {
+  const facts = Object.fromEntries(
+    parts.map(({ name, pid, port }) => [name, { pid: pid ?? null, port }]),
+  );
+  try {
+    Deno.writeTextFileSync(`${keeper.dir}/stack.json`, JSON.stringify(facts, null, 2) + "\n");
+  } catch (error) {
+    // The directory goes while the last processes end.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function orClose<T>(keeper: Keeper, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    await keeper[Symbol.asyncDispose]();
+    throw error;
+  }
+}

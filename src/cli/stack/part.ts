@@ -1,0 +1,99 @@
+// One process of the stack that can be started, stopped, killed and paused on its own: fault tests do.
+import { AppError, reason } from "../../errors.ts";
+import { type Keeper, type Running, signalTree, type SpawnOptions } from "./keeper.ts";
+import { until } from "../../until.ts";
+
+export type PartSpec = {
+  name: string;
+  port: number;
+  argv: string[];
+  phase: SpawnOptions["phase"];
+  env?: Record<string, string>;
+  cwd?: string;
+  /** How it is asked to stop; SIGTERM unless told otherwise. */
+  stopSignal?: string;
+  /** Throws or answers false until the process can be used. */
+  ready: () => Promise<boolean>;
+};
+
+const READY_WITHIN_MS = 30_000;
+
+export class Part {
+  #running: Running | undefined;
+
+  constructor(readonly keeper: Keeper, readonly spec: PartSpec, readonly changed: () => void) {}
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get port(): number {
+    return this.spec.port;
+  }
+
+  /** undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.#running?.pid;
+  }
+
+  async start(): Promise<void> {
+    if (this.#running !== undefined) throw new AppError("conflict", `already runs: ${this.name}`);
+    const running = this.keeper.spawn(this.name, this.spec.argv, { ...this.spec, output: "log" });
+    this.#running = running;
+    let code: number | undefined;
+    running.ended.then((status) => {
+      code = status.code;
+      if (this.#running === running) this.#running = undefined;
+      this.changed();
+    });
+    this.changed();
+    const isReady = async () => code !== undefined || await this.spec.ready();
+    await until(isReady, READY_WITHIN_MS, "it to be ready").catch((error) =>
+      this.#fail(reason(error))
+    );
+    if (code !== undefined) this.#fail(`ended with code ${code}`);
+  }
+
+  #fail(why: string): never {
+    const log = this.keeper.logTail(this.name);
+    throw new AppError("unavailable", `${this.name} did not start: ${why}\n${log}`);
+  }
+
+  /** Asks it to stop and waits until it has. */
+  async stop(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return;
+    await this.signal(this.spec.stopSignal ?? "TERM");
+    await running.ended;
+  }
+
+  /** As if its machine had lost power: it and all of its children at once. */
+  async kill(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return;
+    await signalTree(running.pid, "KILL");
+    await running.ended;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** It keeps its connections and answers nothing until `resume`. */
+  async pause(): Promise<void> {
+    if (this.#running !== undefined) await signalTree(this.#running.pid, "STOP");
+  }
+
+  async resume(): Promise<void> {
+    if (this.#running !== undefined) await signalTree(this.#running.pid, "CONT");
+  }
+
+  /** A signal to the process alone. */
+  async signal(signal: string): Promise<void> {
+    const pid = this.#running?.pid;
+    if (pid === undefined) return;
+    const args = ["-c", 'kill -s "$1" "$2"', "sh", signal, String(pid)];
+    await new Deno.Command("sh", { args, stderr: "null" }).output();
+  }
+}

@@ -1,0 +1,26 @@
+// Secrets of one stack, the same for all of its app processes; those in the environment are kept.
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+
+export function secret(): string {
+  return randomBytes(24).toString("hex");
+}
+
+const MAKE = {
+  ADMIN_TOKEN: secret,
+  COOKIE_SECRET: secret,
+  REFRESH_SECRET: secret,
+  SIGNING_KEY: () =>
+    generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+};
+
+export type Secrets = Record<keyof typeof MAKE, string>;
+
+export function stackSecrets(given: Record<string, string>): Secrets {
+  const pick = (name: keyof typeof MAKE) => given[name] || Deno.env.get(name) || MAKE[name]();
+  return {
+    ADMIN_TOKEN: pick("ADMIN_TOKEN"),
+    COOKIE_SECRET: pick("COOKIE_SECRET"),
+    REFRESH_SECRET: pick("REFRESH_SECRET"),
+    SIGNING_KEY: pick("SIGNING_KEY"),
+  };
+}

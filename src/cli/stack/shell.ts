@@ -1,0 +1,18 @@
+// Everything outside Deno is started through `sh`, so that it is the one program the stack must be
+// allowed to run.
+import { AppError } from "../../errors.ts";
+
+/** Runs a shell script to its end and gives back what it printed. */
+export async function shell(script: string, ...args: string[]): Promise<string> {
+  const child = new Deno.Command("sh", { args: ["-c", script, "sh", ...args], stdin: "null" });
+  const { success, stdout, stderr } = await child.output();
+  const text = new TextDecoder();
+  if (success) return text.decode(stdout).trim();
+  const said = text.decode(stderr).trim() || text.decode(stdout).trim();
+  throw new AppError("unavailable", `command failed: ${[script, ...args].join(" ")}: ${said}`);
+}
+
+/** Like `shell`, but a failure is an answer: undefined. */
+export async function tryShell(script: string, ...args: string[]): Promise<string | undefined> {
+  return await shell(script, ...args).catch(() => undefined);
+}

@@ -1,0 +1,19 @@
+// How a task hears that it is over.
+
+const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** Resolves with an exit code when this process is asked to stop. */
+export function askedToStop(): Promise<number> {
+  return new Promise((resolve) => {
+    Deno.addSignalListener("SIGINT", () => resolve(CODES.SIGINT));
+    Deno.addSignalListener("SIGTERM", () => resolve(CODES.SIGTERM));
+    Deno.addSignalListener("SIGHUP", () => resolve(CODES.SIGHUP));
+    // `deno task` passes signals on, but a SIGKILL takes it away without a word.
+    const parent = Deno.ppid;
+    const underTask = Deno.env.has("INIT_CWD");
+    const watch = setInterval(() => {
+      if (underTask && Deno.ppid !== parent) resolve(CODES.SIGHUP);
+    }, 250);
+    Deno.unrefTimer(watch);
+  });
+}

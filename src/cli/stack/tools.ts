@@ -1,0 +1,70 @@
+// The programs that Deno does not bring along: looked for, and installed from Debian's packages where
+// this is root on such a system. Elsewhere one message names what is missing.
+import { AppError } from "../../errors.ts";
+import { shell, tryShell } from "./shell.ts";
+
+const PACKAGES = {
+  postgres: "postgresql",
+  redis: "redis-server",
+  nginx: "nginx",
+  chromium: "chromium",
+  promtool: "prometheus",
+};
+
+export type Tool = keyof typeof PACKAGES;
+
+const FIND_POSTGRES = `newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+if [ -n "$newest" ] && [ -x "$newest/initdb" ]; then echo "$newest"
+else dirname "$(command -v initdb)"; fi`;
+
+// /usr/sbin is not on every user's PATH. The packages' own services must not start: the ports they would
+// take are not ours to take.
+const INSTALL = `set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\\nexit 101\\n' >$policy
+  chmod 755 $policy
+  trap "rm -f $policy" EXIT
+fi
+install() { apt-get install -y -qq --no-install-recommends "$@"; }
+install "$@" >/dev/null 2>&1 || { apt-get update -qq && install "$@" >/dev/null; }`;
+
+export async function postgresBin(): Promise<string> {
+  const found = await tryShell(FIND_POSTGRES);
+  if (found === undefined || found === "" || found === ".") {
+    throw new AppError("unavailable", "not installed: PostgreSQL");
+  }
+  return found;
+}
+
+export async function missingTools(tools: Tool[]): Promise<Tool[]> {
+  const missing: Tool[] = [];
+  for (const tool of tools) if (!await isInstalled(tool)) missing.push(tool);
+  return missing;
+}
+
+/** Installs what is missing, or says in one line what to install. */
+export async function ensureTools(tools: Tool[], say: (line: string) => void): Promise<void> {
+  const missing = await missingTools(tools);
+  if (missing.length === 0) return;
+  const packages = missing.map((tool) => PACKAGES[tool]);
+  if (!await mayInstall()) {
+    const how = `apt-get install ${packages.join(" ")}`;
+    throw new AppError("unavailable", `please install first, as root: ${how}`);
+  }
+  say(`installing ${packages.join(", ")} ...`);
+  await shell(INSTALL, ...packages);
+  const still = await missingTools(tools);
+  if (still.length > 0) throw new AppError("unavailable", `not installed: ${still.join(", ")}`);
+}
+
+async function isInstalled(tool: Tool): Promise<boolean> {
+  if (tool === "postgres") return await postgresBin().then(() => true, () => false);
+  const name = tool === "redis" ? "redis-server" : tool;
+  return await tryShell('PATH=$PATH:/usr/sbin command -v "$1"', name) !== undefined;
+}
+
+async function mayInstall(): Promise<boolean> {
+  return await tryShell('[ "$(id -u)" = 0 ] && command -v apt-get') !== undefined;
+}

@@ -1,0 +1,41 @@
+// PostgreSQL refuses to run as root, and nothing else here needs to. Started by root, the servers run as a
+// user that the system has anyway.
+import { AppError } from "../../errors.ts";
+import { shell, tryShell } from "./shell.ts";
+
+export type ServerUser = {
+  /** What stands before a command so that it runs as this user. */
+  prefix: string[];
+  /** Makes a directory that belongs to the user and is closed to everybody else. */
+  mkdir(path: string): Promise<void>;
+  /** Writes a file that only the user can read. */
+  write(path: string, text: string): Promise<void>;
+};
+
+const CANDIDATES = ["postgres", "nobody"];
+
+export async function serverUser(): Promise<ServerUser> {
+  if (await shell("id -u") !== "0") return owner([], () => Promise.resolve());
+  for (const name of CANDIDATES) {
+    const ids = await tryShell('id -u "$1" && id -g "$1"', name);
+    if (ids === undefined) continue;
+    const [uid, gid] = ids.split("\n").map(Number);
+    const prefix = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--"];
+    return owner(prefix, (path) => Deno.chown(path, uid ?? null, gid ?? null));
+  }
+  throw new AppError("unavailable", `no unprivileged user: ${CANDIDATES.join(", ")}`);
+}
+
+function owner(prefix: string[], give: (path: string) => Promise<void>): ServerUser {
+  return {
+    prefix,
+    async mkdir(path) {
+      await Deno.mkdir(path, { mode: 0o700 });
+      await give(path);
+    },
+    async write(path, text) {
+      await Deno.writeTextFile(path, text, { mode: 0o600 });
+      await give(path);
+    },
+  };
+}

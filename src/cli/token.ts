@@ -1,0 +1,18 @@
+// deno task token: a new admin token, in place of the one before.
+import { loadConfig } from "../config.ts";
+import { openDatabase } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { setAdminToken } from "../secrets.ts";
+import { migrate } from "../store/migrate.ts";
+import { print, run, say } from "./run.ts";
+
+await run(async () => {
+  const config = loadConfig(Deno.args);
+  if (config.ADMIN_TOKEN !== undefined) {
+    throw new AppError("conflict", "ADMIN_TOKEN is set in the configuration: change it there");
+  }
+  await using database = await openDatabase(config, { max: 2, patient: true });
+  if (database.embedded) await migrate(database.sql);
+  say("The new admin token, shown this once; the one before is void:");
+  await print(`${await setAdminToken(database.sql)}\n`);
+});

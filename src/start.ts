@@ -1,0 +1,69 @@
+// What must be true before the first request: a database that is there and migrated, read models at
+// the head, the default poll in a new log.
+import { projections } from "$projections/mod.ts";
+import type { Config } from "./config.ts";
+import { connect, type Database, isConnectionError } from "./database.ts";
+import { AppError, reason } from "./errors.ts";
+import { pause } from "./follower.ts";
+import { log } from "./log.ts";
+import { catchUp, prepareProjections } from "./projector.ts";
+import { replay, withReplayLock } from "./replay.ts";
+import { checkMigrated, migrate } from "./store/migrate.ts";
+
+const LOOK_MS = 500;
+const SAY_EVERY = 10;
+
+export async function prepare(
+  config: Config,
+  database: Database,
+  signal: AbortSignal,
+): Promise<void> {
+  await waitForDatabase(database, signal);
+  if (signal.aborted) return;
+  await migrateIfAllowed(config, database);
+  const changed = await prepareProjections(database.sql, projections);
+  for (const projection of projections.filter(({ name }) => changed.includes(name))) {
+    log.info("rebuilding a projection whose code changed", { projection: projection.name });
+    await withReplayLock(database.sql, () => replay(database.sql, projection));
+  }
+  for (const projection of projections) await catchUp(database.sql, projection);
+}
+
+/** Started before its database, the service waits, and says so. */
+async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<void> {
+  for (let tries = 0; !signal.aborted; tries++) {
+    try {
+      await sql`select 1`;
+      return;
+    } catch (error) {
+      if (!isWaitable(error)) throw error;
+      if (tries % SAY_EVERY === 0) log.warn("waiting for the database", { error: reason(error) });
+      await pause(LOOK_MS, signal);
+    }
+  }
+}
+
+// 57P03: the server is there and still starting.
+function isWaitable(error: unknown): boolean {
+  return isConnectionError(error);
+}
+
+async function migrateIfAllowed(config: Config, { sql, embedded }: Database): Promise<void> {
+  if (embedded) {
+    await migrate(sql);
+    return;
+  }
+  if (await checkMigrated(sql) === "current") return;
+  const owner = config.OWNER_DATABASE_URL;
+  const own = owner === undefined ? undefined : connect(owner, { max: 1, patient: true });
+  try {
+    const applied = await migrate(own ?? sql);
+    if (applied.length > 0) log.info("migrated", { applied: applied.join(", ") });
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    const why = `the database is not migrated, and this role may not: ${reason(error)}`;
+    throw new AppError("unavailable", `${why}: run deno task migrate`);
+  } finally {
+    await own?.end();
+  }
+}
