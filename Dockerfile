@@ -1,0 +1,47 @@
+# Three stages: build fetches what the code depends on, test refuses code that does not hold, and the
+# last one holds what was tested and nothing else. For the legacy builder as well as for BuildKit.
+
+FROM denoland/deno:2.9.6 AS build
+WORKDIR /app
+ENV DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
+# Certificates, as PEM text, of a proxy that stands between this machine and the package registry.
+ARG EXTRA_CA=
+# Dependencies first: a change of source comes after these layers and fetches nothing. What runs in
+# production has a folder of its own, without the tools of the tests and the embedded database.
+COPY deno.json deno.lock ./
+COPY src/cli/containers/slim.ts /slim/
+RUN fetch() { if [ -n "$EXTRA_CA" ]; then DENO_CERT=/tmp/ca.pem deno "$@"; else deno "$@"; fi; } \
+  && echo "$EXTRA_CA" >/tmp/ca.pem \
+  && fetch install --quiet --frozen \
+  && deno run --quiet --no-config --allow-read --allow-write /slim/slim.ts deno.json /slim/deno.json \
+  && cp deno.lock /slim/ && cd /slim && export DENO_DIR=/slim/deno-dir \
+  && fetch install --quiet --frozen=false
+COPY . .
+
+FROM build AS test
+RUN deno fmt --check && deno lint && deno check
+RUN deno task test:pure
+# What is left out is for machines without containers.
+RUN mkdir /tested \
+  && cp -r events migrations projections src /slim/deno.json /slim/deno.lock /tested/ \
+  && rm -r /tested/src/cli/stack /tested/src/cli/stack.ts
+
+FROM denoland/deno:2.9.6
+WORKDIR /app
+ENV DENO_DIR=/deno-dir DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1 PORT=8000
+COPY --from=build /slim/deno-dir /deno-dir
+# From the test stage, so that there is no image without it, under either builder.
+COPY --from=test /tested ./
+# Compiled beforehand, for the file system is read-only when it runs. A new volume takes over owner and
+# mode of the folder that it is mounted on; 101 is Nginx.
+RUN deno cache --quiet --frozen --no-check src/main.ts src/cli/*.ts src/cli/containers/*.ts \
+  && chown root: /deno-dir && install -d -o 101 -g 101 /var/log/tallybook \
+  && install -d -o deno -g deno -m 0700 backups data \
+  && for folder in owner data app cache edge; do install -d -o deno -g deno "/secrets/$folder"; done
+USER deno
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=3 \
+  CMD ["deno", "run", "--quiet", "--cached-only", "--frozen", "--allow-env", "--allow-net", \
+  "--allow-read", "--allow-sys=networkInterfaces", "src/cli/containers/health.ts"]
+CMD ["sh", "src/cli/containers/run.sh", "src/main.ts"]
