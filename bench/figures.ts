@@ -1,0 +1,82 @@
+// What every benchmark does with its measurements: ours and the limit in turns, medians, a table, JSON.
+import { print } from "$src/cli/run.ts";
+
+export type Figure = {
+  name: string;
+  unit: string;
+  ours: number;
+  limit: { name: string; value: number };
+  ratio: number;
+  goal?: number;
+};
+
+export type Pair = {
+  name: string;
+  unit: string;
+  goal?: number;
+  /** Both answer a rate. */
+  ours: () => Promise<number>;
+  limit: { name: string; measure: () => Promise<number> };
+};
+
+const ROUNDS = 3;
+
+/** In turns, so that a slow minute of the machine slows both. */
+export async function measure({ name, unit, goal, ours, limit }: Pair): Promise<Figure> {
+  const rates = { limit: [] as number[], ours: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    rates.limit.push(await limit.measure());
+    rates.ours.push(await ours());
+  }
+  const value = median(rates.limit);
+  const own = median(rates.ours);
+  const figure = { name, unit, goal, ours: own, limit: { name: limit.name, value } };
+  return { ...figure, ratio: own / value };
+}
+
+export async function rateOf(work: () => Promise<number>): Promise<number> {
+  const started = performance.now();
+  const done = await work();
+  return done / ((performance.now() - started) / 1000);
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+export async function report(
+  bench: string,
+  about: Record<string, string>,
+  figures: Figure[],
+): Promise<void> {
+  const rows = [
+    ["figure", "ours", "limit", "", "ratio", "goal"],
+    ...figures.map(({ name, unit, ours, limit, ratio, goal }) => [
+      name,
+      `${whole(ours)} ${unit}`,
+      whole(limit.value),
+      limit.name,
+      ratio.toFixed(2),
+      goal === undefined ? "" : `>= ${goal}`,
+    ]),
+  ];
+  await print(`${table(rows)}\n`);
+  const folder = new URL("results/", import.meta.url);
+  await Deno.mkdir(folder, { recursive: true });
+  // What else the machine did: a ratio bends when more processes want a core than there are cores.
+  const load = Deno.loadavg().map((average) => average.toFixed(1)).join(" ");
+  const machine = { load, deno: Deno.version.deno, cores: navigator.hardwareConcurrency, ...about };
+  const kept = { bench, at: new Date().toISOString(), machine, rounds: ROUNDS, figures };
+  await Deno.writeTextFile(new URL(`${bench}.json`, folder), `${JSON.stringify(kept, null, 2)}\n`);
+}
+
+function table(rows: string[][]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd())
+    .join("\n");
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
