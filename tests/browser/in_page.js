@@ -1,0 +1,82 @@
+// What the tests run inside a page. Plain JavaScript, as a browser's globals are not Deno's.
+
+export function isTooWide() {
+  const wide = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= wide) return [];
+  return [...document.querySelectorAll("body *")].filter((element) => {
+    const { left, right } = element.getBoundingClientRect();
+    return right > wide + 1 || left < -1;
+  }).map(({ outerHTML }) => outerHTML.slice(0, 80));
+}
+
+export function turn(dir) {
+  document.documentElement.dir = dir;
+}
+
+/** Breaks the page in ways that a look at it must see. */
+export function spoil() {
+  const main = document.querySelector("main");
+  const pale = document.createElement("p");
+  pale.textContent = "Too pale to read";
+  pale.style.color = "#eee";
+  const unnamed = document.createElement("input");
+  const small = [1, 2].map(() => {
+    const button = document.createElement("button");
+    button.textContent = "x";
+    button.style.cssText = "all: revert; width: 8px; height: 8px; padding: 0; min-height: 0";
+    return button;
+  });
+  const wide = document.createElement("div");
+  wide.style.width = "3000px";
+  wide.style.height = "1px";
+  main.append(pale, unnamed, ...small, wide);
+}
+
+export function fillOf(element) {
+  return getComputedStyle(element).fill;
+}
+
+export function ground() {
+  return getComputedStyle(document.body).backgroundColor;
+}
+
+export function noteShifts() {
+  globalThis.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const { value } of list.getEntries()) globalThis.shift += value;
+  }).observe({ type: "layout-shift", buffered: true });
+}
+
+export function shiftSoFar() {
+  return globalThis.shift;
+}
+
+export function settled() {
+  return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true))));
+}
+
+/** What no text may ever bring along: elements that act, handlers, addresses that run. */
+export function foreignParts() {
+  const found = [...document.querySelectorAll("main *")].filter((element) =>
+    element.matches("script, iframe, object, embed, img, audio, video, style, link, meta, base") ||
+    [...element.attributes].some(({ name, value }) =>
+      name.startsWith("on") || name === "style" || name === "srcdoc" ||
+      (["href", "src", "action", "formaction", "xlink:href"].includes(name) &&
+        !/^(\/|#|https?:\/\/)/.test(value))
+    )
+  );
+  return found.map(({ outerHTML }) => outerHTML.slice(0, 120));
+}
+
+export function textsOf(selector) {
+  return [...document.querySelectorAll(selector)].map(({ textContent }) => textContent);
+}
+
+export function readFeed(text) {
+  const feed = new DOMParser().parseFromString(text, "application/xml");
+  return {
+    broken: feed.querySelector("parsererror")?.textContent ?? "",
+    titles: [...feed.querySelectorAll("entry > title")].map(({ textContent }) => textContent),
+    contents: [...feed.querySelectorAll("entry > content")].map(({ textContent }) => textContent),
+  };
+}

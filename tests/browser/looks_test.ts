@@ -1,0 +1,148 @@
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import axe from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import type { Stack } from "$src/cli/stack/mod.ts";
+import { logIn, openBrowser, openStack, visitor, watch } from "./browser.ts";
+import {
+  fillOf,
+  ground,
+  isTooWide,
+  noteShifts,
+  settled,
+  shiftSoFar,
+  spoil,
+  turn,
+} from "./in_page.js";
+import { furnish } from "./pages.ts";
+
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+const MOST_BYTES = 30_000;
+
+let stack: Stack;
+let browser: Browser;
+let paths: string[] = [];
+let own: Page;
+
+before(async () => {
+  [stack, browser] = await Promise.all([openStack(), openBrowser()]);
+  own = await visitor(browser, stack.url);
+  paths = await furnish(stack, own);
+});
+
+after(async () => {
+  await browser?.close();
+  await stack?.[Symbol.asyncDispose]();
+});
+
+/** The rules that a page breaks, in the words of axe. */
+async function broken(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(async (rules) => {
+    const { axe } = globalThis as unknown as { axe: typeof import("axe-core") };
+    const { violations } = await axe.run({ runOnly: { type: "tag", values: rules } });
+    return violations.flatMap(({ id, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`)
+    );
+  }, RULES);
+  return found.map((problem) => `${new URL(page.url()).pathname} ${problem}`);
+}
+
+type Looks = "light" | "dark" | "forced" | "narrow" | "rightToLeft";
+
+const problems: Record<Looks, string[]> = {
+  light: [],
+  dark: [],
+  forced: [],
+  narrow: [],
+  rightToLeft: [],
+};
+
+/** One visit for all ways of looking: what costs is the loading. */
+async function lookAt(path: string, page: Page): Promise<void> {
+  const note = (look: Looks, found: string[]) => problems[look].push(...found);
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce", forcedColors: "none" });
+  await page.goto(path);
+  for (const fold of await page.locator("summary").all()) await fold.click();
+  note("light", await broken(page));
+  await page.emulateMedia({ colorScheme: "dark" });
+  note("dark", await broken(page));
+  await page.setViewportSize({ width: 320, height: 640 });
+  const wide = async () => (await page.evaluate(isTooWide)).map((html) => `${path} ${html}`);
+  note("narrow", [...await broken(page), ...await wide()]);
+  await page.evaluate(turn, "rtl");
+  note("rightToLeft", await wide());
+  await page.evaluate(turn, "ltr");
+  await page.emulateMedia({ forcedColors: "active" });
+  note("forced", await unseenBars(path, page));
+}
+
+async function unseenBars(path: string, page: Page): Promise<string[]> {
+  const behind = await page.evaluate(ground);
+  const bars = await page.locator(".bar .fill").all();
+  const fills: string[] = await Promise.all(bars.map((bar) => bar.evaluate(fillOf)));
+  return fills.filter((fill) => fill === behind).map((fill) => `${path}: a bar in ${fill}`);
+}
+
+describe("the look at a page", () => {
+  it("would see what is wrong", async () => {
+    await own.goto("/");
+    await own.evaluate(spoil);
+    const found = (await broken(own)).map((problem) => problem.split(" ")[1]);
+    for (const rule of ["color-contrast:", "label:", "target-size:"]) {
+      assert(found.includes(rule), `${rule} not among ${found}`);
+    }
+    assert((await own.evaluate(isTooWide)).length > 0);
+  });
+});
+
+describe("every page", () => {
+  it("can be looked at in every way", async () => {
+    for (const path of paths) await lookAt(path, own);
+    assert(paths.length > 30);
+  });
+
+  it("keeps the rules of WCAG 2.2 AA in light", () => assertEquals(problems.light, []));
+  it("keeps the rules of WCAG 2.2 AA in dark", () => assertEquals(problems.dark, []));
+  it("keeps them in 320 pixels, and fits", () => assertEquals(problems.narrow, []));
+  it("fits 320 pixels from right to left", () => assertEquals(problems.rightToLeft, []));
+  it("shows its bars in forced colours", () => assertEquals(problems.forced, []));
+
+  it(`takes at most ${MOST_BYTES} bytes over the wire, from us alone, and stays in its place`, async () => {
+    let most = { path: "", bytes: 0 };
+    const problems: string[] = [];
+    for (const path of paths) {
+      const page = await visitor(browser, stack.url);
+      const seen = watch(page.context(), stack.url);
+      if (path.startsWith("/admin")) await logIn(page, stack.secrets.ADMIN_TOKEN);
+      const bytes = await bytesOf(page, path);
+      if (bytes > most.bytes) most = { path, bytes };
+      const shift = await page.evaluate(shiftSoFar);
+      // The log moves because it grows: a view that was written down came in on top.
+      if (shift > 0.02 && path !== "/admin/log") problems.push(`${path} moves by ${shift}`);
+      problems.push(...seen.map((one) => `${path} ${one}`));
+      await page.context().close();
+    }
+    say(`largest of ${paths.length} pages: ${most.path}, ${most.bytes} bytes`);
+    assertEquals(problems, []);
+    assert(most.bytes <= MOST_BYTES, `${most.path} takes ${most.bytes} bytes`);
+  });
+});
+
+/** All that a first visit takes, headers too; nothing of it was here before. */
+async function bytesOf(page: Page, path: string): Promise<number> {
+  await page.addInitScript(noteShifts);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  let bytes = 0;
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => bytes += encodedDataLength);
+  await page.goto(path, { waitUntil: "load" });
+  await page.evaluate(settled);
+  return bytes;
+}
+
+function say(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}

@@ -1,0 +1,58 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { type Recorded, schemas } from "$events/mod.ts";
+import { staleAfter } from "$projections/mod.ts";
+import { isStored, parseCopy } from "$src/refresh/copies.ts";
+
+const ID = 1;
+const SUBJECTS: Record<string, string[]> = {
+  Entry: ["/", "/entries", `/entries/${ID}`, "/feed.atom"],
+  User: ["/users", `/users/${ID}`],
+  Item: ["/items", `/items/${ID}`],
+  Poll: ["/polls", `/polls/${ID}`, `/polls/${ID}/results`, `/polls/${ID}/results.csv`, "/results"],
+  Vote: ["/polls", `/polls/${ID}`, `/polls/${ID}/results`, `/polls/${ID}/results.csv`, "/results"],
+};
+// Counts may be a few seconds old; who holds an e-mail address shows in no answer by itself.
+const UNSEEN = ["Visits", "Email"];
+
+const eventOf = (type: string) => ({ type, data: { id: ID, poll: ID } }) as unknown as Recorded;
+
+describe("what Nginx may hold", () => {
+  it("is named stale by every event of its subject", () => {
+    for (const type of Object.keys(schemas)) {
+      const [subject] = type.match(/^[A-Z][a-z]+/) ?? [""];
+      if (UNSEEN.includes(subject)) continue;
+      const wanted = SUBJECTS[subject] ?? [];
+      assert(wanted.length > 0, `a subject that this test does not know: ${type}`);
+      const { addresses } = staleAfter([eventOf(type)]);
+      assertEquals(wanted.filter((path) => !addresses.has(path)), [], type);
+    }
+  });
+
+  it("has one way only to be written", () => {
+    const all = Object.values(SUBJECTS).flat();
+    assertEquals(all.filter((path) => !isStored(path, "https://example.com")), []);
+    const others = all.flatMap((path) => [
+      `${path}/`,
+      `/${path}`,
+      `${path}?x`,
+      path.replace(/\d/, "0$&"),
+      path.replace(/\d/, "%31"),
+      path.toUpperCase(),
+      `${path}\n`,
+      `${path} x`,
+    ]).filter((path) => !all.includes(path));
+    assertEquals(others.filter((path) => isStored(path, "https://example.com")), []);
+  });
+
+  it("is a feed only where its links do not come from a Host header", () => {
+    assertEquals(isStored("/feed.atom", undefined), false);
+  });
+
+  it("is believed of nobody who names something else", () => {
+    assertEquals(parseCopy("html /users/1"), "html /users/1");
+    for (const text of ["", "html", "html /admin", "xml /users/1", "html /users/1 x", "/users/1"]) {
+      assertEquals(parseCopy(text), undefined, text);
+    }
+  });
+});

@@ -1,0 +1,51 @@
+import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
+import { layOut } from "$src/cli/containers/secrets.ts";
+import { parseConfig } from "$src/config.ts";
+
+describe("laying out the secrets of a system of containers", () => {
+  let root: string;
+  const text = (path: string) => Deno.readTextFileSync(`${root}/${path}`);
+
+  beforeEach(async () => {
+    root = await Deno.makeTempDir();
+    for (const name of ["owner", "data", "app", "cache", "edge"]) {
+      await Deno.mkdir(`${root}/${name}`);
+    }
+  });
+  afterEach(() => Deno.remove(root, { recursive: true }));
+
+  it("makes each once, and leaves it as it is from then on", async () => {
+    const made = await layOut(root, {});
+    assertEquals(made.includes("OWNER_PASSWORD") && made.includes("SIGNING_KEY"), true);
+    const before = ["owner/url", "data/url", "cache/url", "app/signing_key"].map(text);
+    assertEquals(new Set(before).size, 4);
+    assertEquals(await layOut(root, {}), []);
+    assertEquals(["owner/url", "data/url", "cache/url", "app/signing_key"].map(text), before);
+  });
+
+  it("takes what is given, by value or as a file, over what was made before", async () => {
+    await layOut(root, {});
+    await Deno.writeTextFile(`${root}/given`, "from a file\n");
+    await layOut(root, { REDIS_PASSWORD: "a/b@c", REFRESH_SECRET_FILE: `${root}/given` });
+    assertEquals(text("cache/password"), "a/b@c");
+    assertEquals(new URL(text("cache/url")).password, encodeURIComponent("a/b@c"));
+    assertEquals(text("edge/refresh_secret"), "from a file");
+  });
+
+  it("refuses a given file that is empty or not there", async () => {
+    for (const path of ["/nowhere", "/dev/null"]) {
+      await assertRejects(() => layOut(root, { ADMIN_TOKEN_FILE: path }), Error, path);
+    }
+  });
+
+  it("leaves the admin token to the service, for which an empty file is none", async () => {
+    await layOut(root, {});
+    assertEquals(text("app/admin_token"), "");
+    assertEquals(
+      parseConfig([{ ADMIN_TOKEN_FILE: `${root}/app/admin_token` }]).ADMIN_TOKEN,
+      undefined,
+    );
+    assertNotEquals(text("app/signing_key"), "");
+  });
+});

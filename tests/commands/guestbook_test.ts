@@ -1,0 +1,148 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { NewEvent } from "$events/mod.ts";
+import {
+  type Asker,
+  editEntry,
+  eraseEntry,
+  foldEntry,
+  hideEntry,
+  restoreEntry,
+  signEntry,
+} from "$src/commands/guestbook.ts";
+import { assertNothing, assertRefused, minutesAgo, NOW, recorded } from "./given.ts";
+
+const facts = { id: 7, name: "Ada", message: "Hello", author: "ada", held: false };
+const signed: NewEvent = { type: "EntrySigned", data: facts };
+const held: NewEvent = { type: "EntrySigned", data: { ...facts, held: true } };
+const hidden: NewEvent = { type: "EntryHidden", data: { id: 7 } };
+const restored: NewEvent = { type: "EntryRestored", data: { id: 7 } };
+const erased: NewEvent = { type: "EntryErased", data: { id: 7 } };
+
+const author: Asker = { admin: false, author: "ada", now: NOW };
+const stranger: Asker = { admin: false, author: "bob", now: NOW };
+const nobody: Asker = { admin: false, now: NOW };
+const admin: Asker = { admin: true, now: NOW };
+
+const given = (...events: NewEvent[]) => foldEntry(recorded(events));
+const signedAgo = (minutes: number) => foldEntry(recorded([signed], minutesAgo(minutes)));
+
+function edited(version: number, data: Record<string, unknown>) {
+  const event = { type: "EntryEdited", data: { id: 7, ...data } };
+  return { streams: [{ stream: "entry-7", expected: version, events: [event] }] };
+}
+
+describe("signEntry()", () => {
+  it("signs into a stream that must be new", () => {
+    const streams = [{ stream: "entry-7", expected: "none" as const, events: [signed] }];
+    assertEquals(signEntry(facts), { streams });
+  });
+});
+
+describe("editEntry()", () => {
+  it("writes only what differs, on the version it saw", () => {
+    const change = { name: "Ada", message: "Hi" };
+    assertEquals(editEntry(given(signed), change, author), edited(1, { message: "Hi" }));
+  });
+
+  it("keeps counting versions over what else happened", () => {
+    const state = given(signed, hidden, restored);
+    assertEquals(editEntry(state, { name: "A" }, author), edited(3, { name: "A" }));
+  });
+
+  it("writes nothing where nothing differs", () => {
+    assertNothing(editEntry(given(signed), { name: "Ada" }, author));
+  });
+
+  it("is the author's for 15 minutes, to the moment", () => {
+    assertEquals(editEntry(signedAgo(14.99), { name: "A" }, author), edited(1, { name: "A" }));
+    assertRefused(() => editEntry(signedAgo(15), { name: "A" }, author), { code: "forbidden" });
+  });
+
+  it("is an admin's always", () => {
+    assertEquals(editEntry(signedAgo(5000), { name: "A" }, admin), edited(1, { name: "A" }));
+  });
+
+  for (
+    const [who, asker] of [["a stranger", stranger], ["a caller without cookie", nobody]] as const
+  ) {
+    it(`is not for ${who}`, () => {
+      assertRefused(() => editEntry(given(signed), { name: "A" }, asker), { code: "forbidden" });
+    });
+  }
+
+  it("is for no visitor where nobody is known to have signed", () => {
+    const anonymous = given({ type: "EntrySigned", data: { ...facts, author: null } });
+    assertRefused(() => editEntry(anonymous, { name: "A" }, nobody), { code: "forbidden" });
+  });
+
+  it("is not for a version other than the one the caller saw", () => {
+    const state = given(signed, hidden, restored);
+    assertRefused(() => editEntry(state, { ifMatch: [1, 2] }, author), { code: "stale" });
+    assertEquals(
+      editEntry(state, { name: "A", ifMatch: [2, 3] }, author),
+      edited(3, { name: "A" }),
+    );
+    assertEquals(editEntry(state, { name: "A", ifMatch: "any" }, author), edited(3, { name: "A" }));
+  });
+
+  it("finds neither what was never signed, nor what is erased, nor what is hidden from its author", () => {
+    for (const state of [undefined, given(signed, erased), given(signed, hidden)]) {
+      assertRefused(() => editEntry(state, { name: "A" }, author), { code: "not_found" });
+    }
+  });
+
+  it("lets an author mend an entry that is held", () => {
+    assertEquals(editEntry(given(held), { name: "A" }, author), edited(1, { name: "A" }));
+  });
+});
+
+describe("eraseEntry()", () => {
+  it("erases the stream's personal fields with the event", () => {
+    assertEquals(eraseEntry(given(signed), author), {
+      streams: [{ stream: "entry-7", expected: 1, events: [erased] }],
+      erase: ["entry-7"],
+    });
+  });
+
+  it("is refused like an edit, and a second time", () => {
+    assertRefused(() => eraseEntry(given(signed), stranger), { code: "forbidden" });
+    assertRefused(() => eraseEntry(signedAgo(16), author), { code: "forbidden" });
+    assertRefused(() => eraseEntry(given(signed), author, [9]), { code: "stale" });
+    assertRefused(() => eraseEntry(given(signed, erased), admin), { code: "not_found" });
+  });
+
+  it("reaches what is hidden or held, for an admin", () => {
+    assertEquals(eraseEntry(given(signed, hidden), admin).erase, ["entry-7"]);
+    assertEquals(eraseEntry(given(held), admin).erase, ["entry-7"]);
+  });
+});
+
+describe("hideEntry() and restoreEntry()", () => {
+  it("hide what is shown or held, once", () => {
+    assertEquals(hideEntry(given(signed)).streams[0]?.events, [hidden]);
+    assertEquals(hideEntry(given(held)).streams[0]?.events, [hidden]);
+    assertNothing(hideEntry(given(signed, hidden)));
+  });
+
+  it("show what is hidden or held, once", () => {
+    assertEquals(restoreEntry(given(signed, hidden)).streams[0]?.events, [restored]);
+    assertEquals(restoreEntry(given(held)).streams[0]?.events, [restored]);
+    assertNothing(restoreEntry(given(signed)));
+    assertNothing(restoreEntry(given(held, restored)));
+  });
+
+  it("find nothing that is erased or was never there", () => {
+    for (const state of [undefined, given(signed, erased)]) {
+      assertRefused(() => hideEntry(state), { code: "not_found" });
+      assertRefused(() => restoreEntry(state), { code: "not_found" });
+    }
+  });
+});
+
+describe("foldEntry()", () => {
+  it("takes an entry whose text is blank for an erased one", () => {
+    const [event] = recorded([signed]);
+    assertEquals(event && foldEntry([{ ...event, erased: true }])?.status, "erased");
+  });
+});

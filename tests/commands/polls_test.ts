@@ -1,0 +1,223 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { NewEvent } from "$events/mod.ts";
+import {
+  castVote,
+  changePoll,
+  closePoll,
+  deletePoll,
+  foldBallot,
+  foldPoll,
+  openPoll,
+  type PollInput,
+  reopenPoll,
+  withdrawVote,
+} from "$src/commands/polls.ts";
+import { assertNothing, assertRefused, minutesAgo, NOW, recorded } from "./given.ts";
+
+const options = [{ id: "tea", text: "Tea" }, { id: "2", text: "Coffee" }, { id: "3", text: "2" }];
+const input: PollInput = {
+  question: "What?",
+  options,
+  choice: "single",
+  results: "always",
+  closesAt: null,
+};
+const later = minutesAgo(-60);
+const { closesAt: _, ...rest } = input;
+const opened: NewEvent = { type: "PollOpened", data: { id: 5, ...rest, closes_at: null } };
+const multiple: NewEvent = {
+  type: "PollOpened",
+  data: { id: 5, ...rest, choice: "multiple", closes_at: later.toISOString() },
+};
+const due: NewEvent = {
+  type: "PollOpened",
+  data: { id: 5, ...rest, closes_at: minutesAgo(1).toISOString() },
+};
+const closed: NewEvent = { type: "PollClosed", data: { id: 5, by: "admin" } };
+const deleted: NewEvent = { type: "PollDeleted", data: { id: 5 } };
+
+const given = (...events: NewEvent[]) => foldPoll(recorded(events));
+const ballot = (...events: NewEvent[]) => foldBallot(recorded(events));
+const none = ballot();
+const voteFor = (...wanted: string[]) => ({ voter: "v", options: wanted });
+const cast = (chosen: string[]): NewEvent => ({
+  type: "VoteCast",
+  data: { poll: 5, voter: "v", options: chosen },
+});
+
+function decided(expected: number | "none", event: NewEvent, guard = 1) {
+  return {
+    streams: [{ stream: "ballot-5-v", expected, events: [event] }],
+    guards: [{ stream: "poll-5", version: guard }],
+  };
+}
+
+describe("openPoll()", () => {
+  it("opens into a stream that must be new", () => {
+    assertEquals(openPoll(5, input, NOW), {
+      streams: [{ stream: "poll-5", expected: "none", events: [opened] }],
+    });
+  });
+
+  it("refuses a closing time that is not in the future", () => {
+    for (const closesAt of [NOW, minutesAgo(1)]) {
+      const open = () => openPoll(5, { ...input, closesAt }, NOW);
+      assertRefused(open, { code: "invalid", field: "closes_at" });
+    }
+  });
+
+  it("refuses options with one id or one text", () => {
+    for (const twin of [{ id: "tea", text: "Other" }, { id: "other", text: "Tea" }]) {
+      const open = () => openPoll(5, { ...input, options: [...options, twin] }, NOW);
+      assertRefused(open, { code: "invalid", field: "options" });
+    }
+  });
+});
+
+describe("changePoll()", () => {
+  it("adds and rewords options", () => {
+    const more = [...options.map((one) => ({ ...one, text: `${one.text}!` })), {
+      id: "4",
+      text: "x",
+    }];
+    const event = { type: "PollChanged" as const, data: { id: 5, options: more } };
+    assertEquals(changePoll(given(opened), { options: more }, NOW), {
+      streams: [{ stream: "poll-5", expected: 1, events: [event] }],
+    });
+  });
+
+  it("takes no option away", () => {
+    const change = () => changePoll(given(opened), { options: options.slice(1) }, NOW);
+    assertRefused(change, { code: "invalid", field: "options" });
+  });
+
+  it("moves and lifts the deadline, and leaves it alone where it is not named", () => {
+    const moved = changePoll(given(multiple), { closesAt: null }, NOW).streams[0]?.events[0];
+    assertEquals(moved?.data, { id: 5, closes_at: null });
+    const other = changePoll(given(multiple), { question: "Which?" }, NOW).streams[0]?.events[0];
+    assertEquals(other?.data, { id: 5, question: "Which?" });
+    const back = () => changePoll(given(multiple), { closesAt: minutesAgo(1) }, NOW);
+    assertRefused(back, { code: "invalid", field: "closes_at" });
+  });
+
+  it("writes nothing where nothing is asked, and refuses the wrong version", () => {
+    assertNothing(changePoll(given(opened), {}, NOW));
+    assertRefused(() => changePoll(given(opened), { ifMatch: [2] }, NOW), { code: "stale" });
+    assertRefused(() => changePoll(given(opened, deleted), {}, NOW), { code: "not_found" });
+  });
+});
+
+describe("closePoll() and reopenPoll()", () => {
+  it("close once", () => {
+    assertEquals(closePoll(given(opened), "admin").streams[0]?.events, [closed]);
+    assertNothing(closePoll(given(opened, closed), "deadline"));
+  });
+
+  it("reopen once, with a new deadline or none", () => {
+    const event: NewEvent = { type: "PollReopened", data: { id: 5, closes_at: null } };
+    const state = given(opened, closed);
+    const streams = [{ stream: "poll-5", expected: 2, events: [event] }];
+    assertEquals(reopenPoll(state, null, NOW), { streams });
+    assertNothing(reopenPoll(given(opened, closed, event), null, NOW));
+    const past = () => reopenPoll(state, minutesAgo(1), NOW);
+    assertRefused(past, { code: "invalid", field: "closes_at" });
+  });
+
+  it("reopens a poll past its deadline that nobody has closed yet", () => {
+    assertEquals(reopenPoll(given(due), later, NOW).streams[0]?.events[0]?.data, {
+      id: 5,
+      closes_at: later.toISOString(),
+    });
+  });
+
+  it("find no deleted poll", () => {
+    assertRefused(() => closePoll(given(opened, deleted), "admin"), { code: "not_found" });
+    assertRefused(() => reopenPoll(given(opened, deleted), null, NOW), { code: "not_found" });
+    assertRefused(() => deletePoll(given(opened, deleted)), { code: "not_found" });
+    assertRefused(() => deletePoll(undefined), { code: "not_found" });
+  });
+
+  it("delete on the version that was seen", () => {
+    assertEquals(deletePoll(given(opened, closed), [2]).streams[0]?.events, [deleted]);
+    assertRefused(() => deletePoll(given(opened, closed), [1]), { code: "stale" });
+  });
+});
+
+describe("castVote()", () => {
+  it("casts a first vote, guarded by the poll's version", () => {
+    assertEquals(castVote(given(opened), none, voteFor("tea")), decided("none", cast(["tea"])));
+  });
+
+  it("takes an option by its text, and by its id before any text", () => {
+    assertEquals(castVote(given(opened), none, voteFor("Coffee")), decided("none", cast(["2"])));
+    assertEquals(castVote(given(opened), none, voteFor("2")), decided("none", cast(["2"])));
+  });
+
+  it("changes a vote by what it replaces", () => {
+    const event: NewEvent = {
+      type: "VoteChanged",
+      data: { poll: 5, voter: "v", options: ["2"], previous: ["tea"] },
+    };
+    const given_ = ballot(cast(["tea"]));
+    assertEquals(castVote(given(opened), given_, voteFor("2")), decided(1, event));
+  });
+
+  it("casts again after a withdrawal", () => {
+    const withdrawn: NewEvent = {
+      type: "VoteWithdrawn",
+      data: { poll: 5, voter: "v", previous: ["tea"] },
+    };
+    const state = ballot(cast(["tea"]), withdrawn);
+    assertEquals(castVote(given(opened), state, voteFor("tea")), decided(2, cast(["tea"])));
+  });
+
+  it("writes nothing where the vote is what it was", () => {
+    assertNothing(castVote(given(opened), ballot(cast(["tea"])), voteFor("tea")));
+  });
+
+  it("takes several options once each, in the poll's order, where several may be chosen", () => {
+    const event = cast(["tea", "3"]);
+    const wanted = decided("none", event);
+    assertEquals(castVote(given(multiple), none, voteFor("3", "tea", "3")), {
+      ...wanted,
+      before: later,
+    });
+  });
+
+  it("refuses two options of a single choice, none, and one that is not there", () => {
+    for (const wanted of [["tea", "2"], [], ["gin"], ["tea", "gin"]]) {
+      const vote = () => castVote(given(opened), none, voteFor(...wanted));
+      assertRefused(vote, { code: "invalid", field: "option" });
+    }
+  });
+
+  it("relies on the deadline, which the log's own clock decides", () => {
+    assertEquals(castVote(given(due), none, voteFor("tea")).before, minutesAgo(1));
+  });
+
+  it("is refused in a closed poll, and finds no deleted one", () => {
+    const late = () => castVote(given(opened, closed), none, voteFor("tea"));
+    assertRefused(late, { code: "conflict" });
+    assertRefused(() => castVote(given(opened, deleted), none, voteFor("tea")), {
+      code: "not_found",
+    });
+    assertRefused(() => castVote(undefined, none, voteFor("tea")), { code: "not_found" });
+  });
+});
+
+describe("withdrawVote()", () => {
+  it("takes back what was cast, guarded like a vote", () => {
+    const event: NewEvent = {
+      type: "VoteWithdrawn",
+      data: { poll: 5, voter: "v", previous: ["tea"] },
+    };
+    assertEquals(withdrawVote(given(opened), ballot(cast(["tea"])), "v"), decided(1, event));
+  });
+
+  it("finds no vote to take back, and none in a closed poll", () => {
+    assertRefused(() => withdrawVote(given(opened), none, "v"), { code: "not_found" });
+    const late = () => withdrawVote(given(opened, closed), ballot(cast(["tea"])), "v");
+    assertRefused(late, { code: "conflict" });
+  });
+});

@@ -1,0 +1,26 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { countVisits } from "$src/commands/visits.ts";
+
+describe("countVisits()", () => {
+  it("writes one event a page, whatever the page's stream has", () => {
+    assertEquals(countVisits(new Map([["/", 3], ["/polls", 1]])), {
+      streams: [
+        {
+          stream: "visits-/",
+          expected: "any",
+          events: [{ type: "VisitsCounted", data: { page: "/", count: 3 } }],
+        },
+        {
+          stream: "visits-/polls",
+          expected: "any",
+          events: [{ type: "VisitsCounted", data: { page: "/polls", count: 1 } }],
+        },
+      ],
+    });
+  });
+
+  it("leaves pages without views out", () => {
+    assertEquals(countVisits(new Map([["/", 0]])), { streams: [] });
+  });
+});

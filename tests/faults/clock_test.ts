@@ -1,0 +1,39 @@
+// The app's clock goes back an hour while it works: the log's clock is the database's and goes on.
+import { assert } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { startStack } from "$src/cli/stack/mod.ts";
+import { connect } from "$src/database.ts";
+import { startLoad } from "./load.ts";
+import { say, seed } from "./long.ts";
+import { checkOutcome, healthy } from "./outcome.ts";
+import { until } from "../support/until.ts";
+
+describe("an app whose clock is set back an hour", () => {
+  it("goes on, and the log's times never run backwards", async () => {
+    await using stack = await startStack({
+      replicas: 1,
+      app: "tests/faults/late_clock.ts",
+      env: { RATE_LIMIT: "off" },
+    });
+    await healthy(stack.apps);
+    const load = startLoad(stack.url, { seed, clients: 16, readers: 4 });
+    await until(() => load.acknowledged > 100, 30_000, "the clients to be at work");
+    await stack.apps[0]?.signal("USR2");
+    await until(() => stack.keeper.logTail("app-1").includes("an hour back"));
+    const before = load.acknowledged;
+    await until(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
+    await load.stop();
+    await checkOutcome(stack.databaseUrl, load);
+    const sql = connect(stack.databaseUrl, { max: 1 });
+    try {
+      const [row] = await sql<{ backwards: number; off: number }[]>`
+        select count(*) filter (where at < before) as backwards,
+          count(*) filter (where at < clock_timestamp() - interval '30 minutes') as off
+        from (select at, lag(at) over (order by position) as before from events) e`;
+      assert(row?.backwards === 0 && row.off === 0, JSON.stringify(row));
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
+    say(`clock: ${load.acknowledged} acknowledged, half of them with the clock an hour back`);
+  });
+});

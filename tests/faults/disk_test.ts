@@ -1,0 +1,86 @@
+// PostgreSQL on a small file system that fills up, to the last byte and under load.
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { shell, tryShell } from "$src/cli/stack/shell.ts";
+import { asOwner } from "./faults.ts";
+import { startLoad } from "./load.ts";
+import { say, seed } from "./long.ts";
+import { checkOutcome, healthy } from "./outcome.ts";
+import { until } from "../support/until.ts";
+
+const SIZE = "400m";
+
+type Small = AsyncDisposable & { dir: string };
+
+async function smallDisk(): Promise<Small | undefined> {
+  const dir = await Deno.makeTempDir({ prefix: "tallybook-small-" });
+  if (await tryShell('mount -t tmpfs -o size="$2" tmpfs "$1"', dir, SIZE) === undefined) {
+    await Deno.remove(dir);
+    return undefined;
+  }
+  await Deno.chmod(dir, 0o711);
+  return {
+    dir,
+    async [Symbol.asyncDispose]() {
+      await tryShell('umount -l "$1"', dir);
+      await Deno.remove(dir);
+    },
+  };
+}
+
+/** The stack's directory is made where TMPDIR says. */
+async function startOn(dir: string) {
+  const before = Deno.env.get("TMPDIR");
+  Deno.env.set("TMPDIR", dir);
+  try {
+    return await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
+  } finally {
+    if (before === undefined) Deno.env.delete("TMPDIR");
+    else Deno.env.set("TMPDIR", before);
+  }
+}
+
+function errorsIn({ keeper, apps }: Stack): string {
+  const lines = apps.flatMap(({ name }) => Deno.readTextFileSync(keeper.logFile(name)).split("\n"));
+  return lines.filter((line) => line.includes('"level":"error"')).join("\n");
+}
+
+const disk = await smallDisk();
+if (!disk) say("a full disk: not tried here, because this user may not mount a file system");
+
+describe("a disk that is full", { skip: disk === undefined }, () => {
+  it("refuses writes with 503, loses nothing, and goes on when there is room again", async () => {
+    if (!disk) return;
+    await using small = disk;
+    await using stack = await startOn(small.dir);
+    await healthy(stack.apps);
+    const load = startLoad(stack.url, { seed, clients: 32, readers: 4 });
+    await until(() => load.acknowledged > 100, 30_000, "the clients to be at work");
+    await tryShell('dd if=/dev/zero of="$1/filler" bs=1M 2>/dev/null', small.dir);
+    // What is left of the current segment would hide the full disk for a while.
+    await asOwner(stack, (sql) => sql`select pg_switch_wal()`).catch(() => undefined);
+    const refused = () => (load.statuses.get("POST 503") ?? 0) > 20;
+    await until(refused, 30_000, "writes to be refused");
+    await shell('rm "$1/filler"', small.dir);
+    // Out of room for its journal it ends, or recovers by itself; the first is for its keeper to mend.
+    await until(
+      async () => {
+        if (stack.postgres.pid === undefined) await stack.postgres.start();
+        return await stack.postgres.spec.ready();
+      },
+      30_000,
+      "PostgreSQL",
+    );
+    const ms = await healthy(stack.apps);
+    const before = load.acknowledged;
+    await until(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
+    await load.stop();
+    assertEquals(load.wrong, [], `a full disk is a 503\n${errorsIn(stack)}`);
+    await checkOutcome(stack.databaseUrl, load);
+    say(
+      `disk full: ${load.statuses.get("POST 503")} refused, ${load.acknowledged} acknowledged, ` +
+        `healthy ${ms} ms after there was room`,
+    );
+  });
+});

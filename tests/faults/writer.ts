@@ -1,0 +1,63 @@
+// One process of writers for the torture test: appends to random streams until it is told to stop,
+// rolls some of its transactions back, and prints each acknowledgement as it comes.
+import { connect } from "$src/database.ts";
+import { AppError } from "$src/errors.ts";
+import { Appender } from "$src/store/append.ts";
+import { random } from "./random.ts";
+
+const [url = "", name = "", writers = "1", seed = "1"] = Deno.args;
+const STREAMS = 25;
+const ROLLED_BACK = "rolled back on purpose";
+
+let stopped = false;
+Deno.addSignalListener("SIGTERM", () => {
+  stopped = true;
+});
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+async function write(log: Appender, next: () => number, tags: () => number): Promise<void> {
+  while (!stopped) {
+    const stream = `visits-${Math.floor(next() * STREAMS)}`;
+    const tag = tags();
+    const length = 1 + Math.floor(next() * 3);
+    const events = Array.from({ length }, () => ({
+      type: "VisitsCounted" as const,
+      data: { page: name, count: tag },
+    }));
+    const expected = next() < 0.2 ? "none" : "any";
+    try {
+      const taken = await log.append({
+        streams: [{ stream, expected, events }],
+        meta: { actor: "system" },
+      });
+      print(`ack ${name} ${tag} ${taken.events.map(({ position }) => position).join(",")}`);
+    } catch (error) {
+      const wanted = error instanceof AppError && error.code === "conflict";
+      if (!wanted && !String(error).includes(ROLLED_BACK)) print(`refused ${String(error)}`);
+    }
+  }
+}
+
+// Gives up after the rows are written and before the commit, for one transaction in eight.
+const giveUp = random(Number(seed) * 7919);
+const hook = {
+  prelude: () => Promise.resolve(),
+  apply() {
+    if (giveUp() >= 0.125) return Promise.resolve();
+    print(ROLLED_BACK);
+    return Promise.reject(new Error(ROLLED_BACK));
+  },
+};
+
+const sql = connect(url, { max: 4 });
+const next = random(Number(seed));
+let tag = 0;
+await Promise.all(
+  Array.from({ length: Number(writers) }, (_, i) =>
+    // Two appenders a process: their transactions meet at the lock inside one process too.
+    write(new Appender(sql, { hook, maxBatch: 1 + i % 3 }), next, () => ++tag)),
+);
+await sql.end();

@@ -1,0 +1,163 @@
+// Each guard, the exact text that is its work, what stands there without it, and who should notice.
+
+export type Mutant = {
+  name: string;
+  file: string;
+  guard: string;
+  without: string;
+  /** Words of the test files that should turn red. */
+  tests: string[];
+};
+
+export const mutants: Mutant[] = [
+  {
+    name: "the counter's lock",
+    file: "src/store/batch.ts",
+    guard: "    from counter for update`",
+    without: "    from counter`",
+    tests: ["store/append", "faults/torture"],
+  },
+  {
+    name: "the guard on the poll",
+    file: "src/commands/polls.ts",
+    guard: "const guards = [{ stream: pollStream(poll.id), version: poll.version }];",
+    without:
+      "const guards = poll.version < 0 ? [{ stream: pollStream(poll.id), version: 0 }] : [];",
+    tests: ["commands/polls"],
+  },
+  {
+    name: "the generation of the lease",
+    file: "src/cache/redis.ts",
+    guard: "answer?.generation !== lease",
+    without: "answer === undefined",
+    tests: ["cache/redis", "cache/race"],
+  },
+  {
+    name: "the tag check",
+    file: "src/cache/redis.ts",
+    guard: "Number(position ?? 0) > answer.position",
+    without: "Number(position ?? 0) > Infinity + answer.position",
+    tests: ["cache/redis", "cache/race"],
+  },
+  {
+    name: "the signature on cached answers",
+    file: "src/cache/redis.ts",
+    guard: "mark === this.#mark(key, answer) ? answer : undefined",
+    without: "mark !== this.#secret ? answer : undefined",
+    tests: ["attacks/rubbish"],
+  },
+  {
+    name: "the origin check",
+    file: "src/http/guards.ts",
+    guard: '  throw new AppError("forbidden", "a page of another site may not write here");',
+    without: "  return;",
+    tests: ["attacks/identity"],
+  },
+  {
+    name: "the token check",
+    file: "src/http/guards.ts",
+    guard: "if (sameDigest(token, await services.adminDigest())) return true;",
+    without: 'if (!sameDigest(token, "0".repeat(64))) return true;',
+    tests: ["attacks/identity"],
+  },
+  {
+    name: "the limit on guesses",
+    file: "src/http/guards.ts",
+    guard: "    limits.noteGuess(client);\n",
+    without: "",
+    tests: ["attacks/identity"],
+  },
+  {
+    name: "the cookie's signature",
+    file: "src/http/visitor.ts",
+    guard: "given.length === expected.length && timingSafeEqual(given, expected)",
+    without: "given.length >= 0 || timingSafeEqual(given, expected)",
+    tests: ["attacks/identity"],
+  },
+  {
+    name: "the idempotency scope",
+    file: "src/write.ts",
+    guard: "${hidden(`caller ${c.req.path} ${callerOf(c, key)}`)}",
+    without: "${hidden(callerOf(c, key)).slice(99)}",
+    tests: ["routes/http", "routes/polls", "routes/guestbook"],
+  },
+  {
+    name: "the email claim",
+    file: "src/commands/users.ts",
+    guard: "claim.holder !== null && claim.holder !== user",
+    without: "claim.holder !== null && claim.holder === -user",
+    tests: ["commands/users"],
+  },
+  {
+    name: "the seal's previous",
+    file: "src/store/seal.ts",
+    guard: "`${previous}\\n${head}",
+    without: "`${previous.slice(64)}\\n${head}",
+    tests: ["store/verify"],
+  },
+  {
+    name: "the append-only trigger",
+    file: "migrations/0001_events.sql",
+    guard:
+      "create trigger append_only before update or delete or truncate on events\n  for each statement execute function refuse_change();",
+    without:
+      "create trigger append_only before insert on events\n  for each row when (false) execute function refuse_change();",
+    tests: ["store/append", "store/grants"],
+  },
+  {
+    name: "the If-Match check",
+    file: "src/commands/decision.ts",
+    guard: '  throw new AppError("stale",',
+    without: '  if (version < 0) throw new AppError("stale",',
+    tests: ["commands/users", "commands/items"],
+  },
+  {
+    name: "the deadline of a poll",
+    file: "src/store/batch.ts",
+    guard: "if (before && head.at >= before)",
+    without: "if (before && head.at.getTime() < 0)",
+    tests: ["store/append"],
+  },
+  {
+    name: "the visibility wait",
+    file: "src/write.ts",
+    guard: "await follower.wait(written.position, config.VISIBLE_WAIT_MS)",
+    without: "follower.visible >= 0 || config.VISIBLE_WAIT_MS < 0",
+    tests: ["freshness"],
+  },
+  {
+    name: "the deletion of keys",
+    file: "src/store/batch.ts",
+    guard: "deleteKeys(tx, taken.erase)",
+    without: "deleteKeys(tx, taken.erase.slice(0, 0))",
+    tests: ["cli/backup"],
+  },
+  {
+    name: "the seal on a backup's keys",
+    file: "src/backup.ts",
+    guard: "if (text.slice(end) === `${JSON.stringify({ sha256: sum })}\\n`) return keys;",
+    without: "if (sum !== text) return keys;",
+    tests: ["cli/backup"],
+  },
+  {
+    name: "the end of a silent follower",
+    file: "src/hold.ts",
+    guard: "if (!silent || !again) return;",
+    without: "if (!silent || again || !again) return;",
+    tests: ["faults/frozen"],
+  },
+  {
+    name: "the care for lost connections",
+    file: "src/database.ts",
+    guard: "if (!isGone(error)) throw error;",
+    without: "if (isGone(error) || !isGone(error)) throw error;",
+    tests: ["faults/faults"],
+  },
+  {
+    name: "the end of a body that never comes",
+    file: "src/http/body.ts",
+    guard: "const BODY_MS = 8000;",
+    without: "const BODY_MS = 60_000;",
+    tests: ["attacks/fuzz"],
+  },
+];

@@ -1,0 +1,165 @@
+// Bad input: the right status, the field named, nothing stored; odd but good input comes back as it was.
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { fieldsOf, idOf } from "../support/api.ts";
+import { openService, type Service } from "../support/service.ts";
+
+const HOSTILE = [
+  "<script>alert(1)</script>",
+  "'; drop table events; --",
+  `" onmouseover="x`,
+  "Robert'); DELETE FROM read.users;--",
+  "🙂👩‍👩‍👧‍👦🏳️‍🌈",
+  "שלום עולם",
+  "مرحبا",
+  "漢字とかな",
+  "a\\b\\n%s${x}{{y}}",
+  "e\u0301",
+];
+
+describe("input", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+  });
+  after(async () => await service[Symbol.asyncDispose]());
+
+  /** Views are written down by themselves. */
+  const stored = async () => {
+    const [row] = await service.place.owner<{ n: number }[]>`
+      select count(*) as n from events where type <> 'VisitsCounted'`;
+    return row?.n;
+  };
+
+  const fields: [path: string, field: string, max: number, good: Record<string, unknown>][] = [
+    ["/sign", "name", 100, { name: "x", message: "y" }],
+    ["/sign", "message", 2000, { name: "x", message: "y" }],
+    ["/users", "name", 100, { name: "x", email: "x@example.com" }],
+    ["/items", "name", 100, { name: "x" }],
+    ["/items", "description", 2000, { name: "x" }],
+    ["/polls", "question", 300, { question: "x", options: ["a", "b"] }],
+  ];
+
+  for (const [path, field, max, good] of fields) {
+    it(`${field} of POST ${path} is refused where it cannot be shown, as JSON and as a form`, async () => {
+      const before = await stored();
+      const wrong: unknown[] = [
+        "x".repeat(max + 1),
+        "🙂".repeat(max + 1),
+        "a\u0000b",
+        "a\u0007b",
+        "a\u001bb",
+        "\ud800",
+        null,
+        5,
+        ["x"],
+        { x: 1 },
+      ];
+      if (field !== "description") wrong.push("", "   ", "\n\t", "\u200b", "\u2060\u200e");
+      if (field !== "message" && field !== "description") wrong.push("a\nb", "a\tb");
+      for (const value of wrong) {
+        const body = { ...good, [field]: value };
+        const answer = await service.admin().post(path, body);
+        const what = JSON.stringify(value)?.slice(0, 40);
+        assertEquals([answer.status, fieldsOf(answer)], [422, [field]], what);
+        if (typeof value !== "string" || !value.isWellFormed() || "options" in good) continue;
+        const form = await service.admin().form(path, body as Record<string, string>);
+        assertEquals([form.status, fieldsOf(form)], [422, [field]], `form: ${what}`);
+      }
+      assertEquals(await stored(), before);
+    });
+
+    it(`${field} of POST ${path} takes any text of up to ${max} characters, and is trimmed`, async () => {
+      for (const text of [...HOSTILE, "🙂".repeat(max)]) {
+        const unique = path === "/users" ? { email: `${crypto.randomUUID()}@example.com` } : {};
+        const body = { ...good, ...unique, [field]: `  ${text} ` };
+        const answer = await service.admin().post(path, body);
+        assertEquals(answer.status, 201, `${text.slice(0, 40)}: ${answer.text}`);
+        const place = answer.headers.get("location") ?? "";
+        assertEquals((await service.client().get(place)).get(field), text);
+        const page = await service.client().get(place, { accept: "text/html" });
+        assertEquals(page.status, 200);
+        assert(!page.text.includes("<script>alert"), place);
+      }
+    });
+  }
+
+  it("names every wrong field at once, and one that is missing", async () => {
+    const answer = await service.client().post("/sign", { name: "", message: 3 });
+    assertEquals(fieldsOf(answer).sort(), ["message", "name"]);
+    assertEquals(fieldsOf(await service.client().post("/users", {})).sort(), ["email", "name"]);
+    assertEquals(answer.headers.get("content-type"), "application/problem+json");
+    const page = await service.client().form("/sign", { name: "" }, { accept: "text/html" });
+    assertEquals(page.status, 422);
+    assert(page.text.includes("message"));
+  });
+
+  it("e-mail addresses that are none are refused", async () => {
+    const before = await stored();
+    const wrong = [
+      "",
+      "x",
+      "x@",
+      "@example.com",
+      "a b@example.com",
+      "x@y",
+      `${"x".repeat(250)}@example.com`,
+      "a@b@example.com",
+      "x@example.com\nbcc: y@example.com",
+      5,
+      null,
+    ];
+    for (const email of wrong) {
+      const answer = await service.client().post("/users", { name: "x", email });
+      assertEquals([answer.status, fieldsOf(answer)], [422, ["email"]], String(email).slice(0, 40));
+    }
+    assertEquals(await stored(), before);
+  });
+
+  it("ids that are none are not found, whatever they look like", async () => {
+    await service.client().post("/items", { name: "one" });
+    for (
+      const id of [
+        "0",
+        "-1",
+        "01",
+        "1.0",
+        "1e0",
+        "0x1",
+        "+1",
+        "%31%20",
+        "2147483648",
+        "9".repeat(40),
+        "one",
+        "1;",
+        "NaN",
+        "%00",
+        "٣",
+      ]
+    ) {
+      for (const subject of ["items", "users", "entries", "polls"]) {
+        const answer = await service.client().get(`/${subject}/${id}`);
+        assertEquals(answer.status, 404, `/${subject}/${id}`);
+      }
+      assertEquals((await service.client().put(`/items/${id}`, { name: "x" })).status, 404, id);
+      assertEquals((await service.client().delete(`/items/${id}`)).status, 404, id);
+    }
+    for (const path of ["/nowhere", "/users/1/2", "/%", "/items/", "/..%2fetc"]) {
+      assertEquals((await service.client().get(path)).status, 404, path);
+    }
+  });
+
+  it("a body with what nobody asked for stores what was asked for", async () => {
+    const body = { name: "x", description: "y", id: 999, version: 7, __proto__: { admin: true } };
+    const item = await service.client().post("/items", body);
+    assertEquals(item.status, 201);
+    assert(idOf(item) !== 999);
+    const text = '{"name":"x","__proto__":{"name":"y"},"constructor":{"name":"z"}}';
+    const odd = await service.client().ask("/items", {
+      method: "POST",
+      body: text,
+      headers: { "content-type": "application/json" },
+    });
+    assertEquals([odd.status, odd.get("name")], [201, "x"]);
+  });
+});

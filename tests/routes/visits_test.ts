@@ -1,0 +1,140 @@
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { viewsOf } from "$projections/visits.ts";
+import { openPlace, openService, type Replica, type Service } from "../support/service.ts";
+import { until } from "../support/until.ts";
+
+const DATABASE_ONLY = { redis: false };
+
+async function see({ client }: Replica, page: string): Promise<number> {
+  return Number((await client().post("/visits", { page })).get("visits"));
+}
+
+async function shown({ client }: Replica, page: string): Promise<number> {
+  return Number((await client().get(`/visits?page=${page}`)).get("visits"));
+}
+
+function redisOf({ place: { redis } }: Service) {
+  if (!redis) throw new Error("the place was opened without Redis");
+  return redis;
+}
+
+describe("visits", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+  });
+  after(async () => await service[Symbol.asyncDispose]());
+
+  const known = (page: string) => viewsOf(service.place.owner, page);
+
+  it("are counted at once, and written to the log within seconds", async () => {
+    for (let i = 1; i <= 5; i++) assertEquals(await see(service, "/a"), i);
+    await until(async () => await known("/a") === 5);
+    const events = await service.place.owner<{ count: number }[]>`
+      select (data->>'count')::int as count from events where stream = 'visits-/a'`;
+    assert(events.length <= 3, "one event for many views");
+    assertEquals(await see(service, "/a"), 6);
+  });
+
+  it("never go backwards, in any replica, while they are counted and written", async () => {
+    await using other = await service.place.open();
+    const redisIsHere = () =>
+      [service, other].every(({ services }) => services.redis?.closedCircuit);
+    const totals: number[][] = [[], [], []];
+    let seen = 0;
+    const ends = performance.now() + 5000;
+    const writing = (async () => {
+      for (; performance.now() < ends; seen++) await see(seen % 2 ? other : service, "/b");
+    })();
+    for (let i = 0; performance.now() < ends; i++) {
+      const which = i % 2;
+      const before = redisIsHere();
+      const total = await shown(which ? other : service, "/b");
+      totals[which]?.push(total);
+      // A replica that has lost Redis this moment knows nothing of what the other one showed.
+      if (before && redisIsHere()) totals[2]?.push(total);
+    }
+    await writing;
+    for (const found of totals) assertEquals(found, found.toSorted((a, b) => a - b));
+    // A Redis that is slow for a moment may lose a view, and never counts one twice.
+    await until(async () => await known("/b") >= seen * 0.95);
+    assert(await known("/b") <= seen, `${await known("/b")} of ${seen}`);
+  });
+
+  it("are written down at shutdown", async () => {
+    const other = await service.place.open();
+    assertEquals(await see(other, "/c"), 1);
+    await other[Symbol.asyncDispose]();
+    await until(async () => await known("/c") === 1);
+  });
+
+  it("survive a Redis that is flushed or dies, but for seconds, and never go backwards", async () => {
+    const redis = redisOf(service);
+    for (let i = 0; i < 3; i++) await see(service, "/d");
+    await until(async () => await known("/d") === 3);
+    await see(service, "/d");
+    const before = await shown(service, "/d");
+    await redis.link.flushall();
+    assert(await shown(service, "/d") >= before);
+    await redis.part.kill();
+    const first = await see(service, "/d");
+    assert(first >= before, `${first} after ${before}`);
+    for (let i = 0; i < 5; i++) assert(await see(service, "/d") >= first);
+    await until(async () => await known("/d") >= 3 + 6);
+    await redis.part.start();
+    await until(async () => (await service.client().get("/health")).get("redis") === "ok");
+    const after = await see(service, "/d");
+    assert(after >= first + 1, `${after} after ${first}`);
+  });
+
+  it("are counted once by whoever finds them set aside after a crash", async () => {
+    // The append is in the log; what says so to Redis never ran.
+    const { link } = redisOf(service);
+    await link.hset("tallybook:visits:taken", "/e", "4");
+    await link.set("tallybook:visits:name", "a name of the dead");
+    await service.services.appender.append({
+      streams: [{
+        stream: "visits-/e",
+        expected: "any",
+        events: [{ type: "VisitsCounted", data: { page: "/e", count: 4 } }],
+      }],
+      meta: { actor: "system" },
+      idempotency: {
+        scope: "visits",
+        key: "a name of the dead",
+        fingerprint: "a name of the dead",
+      },
+    });
+    await service.services.visits.flush();
+    await until(async () => await link.exists("tallybook:visits:taken") === 0);
+    await until(async () => await known("/e") === 4);
+  });
+
+  it("that were set aside and not written are written under the same name", async () => {
+    const { link } = redisOf(service);
+    await link.hset("tallybook:visits:taken", "/f", "7");
+    await link.set("tallybook:visits:name", "another name");
+    await Promise.all([service.services.visits.flush(), service.services.visits.flush()]);
+    await until(async () => await link.exists("tallybook:visits:taken") === 0);
+    assertEquals(await known("/f"), 7);
+  });
+
+  it("are refused for what is no page", async () => {
+    for (const page of ["", "a b", "<script>", "x".repeat(101), "é", 5, ["/"]]) {
+      const answer = await service.client().post("/visits", { page });
+      assertEquals([answer.status, answer.get("errors.0.field")], [422, "page"], String(page));
+    }
+  });
+});
+
+describe("visits without Redis", () => {
+  it("are kept in memory and written down by each process", async () => {
+    await using place = await openPlace(DATABASE_ONLY);
+    await using one = await place.open();
+    await using two = await place.open();
+    assertEquals([await see(one, "/"), await see(two, "/")], [1, 1]);
+    await until(async () => await viewsOf(place.owner, "/") === 2);
+    assertEquals([await see(one, "/"), await shown(two, "/")], [3, 2]);
+  });
+});

@@ -1,0 +1,188 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { AppError } from "$src/errors.ts";
+import { Appender } from "$src/store/append.ts";
+import { readHead } from "$src/store/read.ts";
+import { subscribe, type SubscribeOptions, Wakeups } from "$src/store/subscribe.ts";
+import type { Sql } from "$src/database.ts";
+import { freshDatabase } from "../support/database.ts";
+import { proxyTo } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+import { connect } from "$src/database.ts";
+import { migrate } from "$src/store/migrate.ts";
+import { onBoth } from "./backends.ts";
+import { item, newStream, one, visit } from "./events.ts";
+import { describe, it } from "@std/testing/bdd";
+
+/** Collects positions in the background until it is disposed of. */
+function collect(sql: Sql, wakeups: Wakeups, options: SubscribeOptions = {}) {
+  const stop = new AbortController();
+  const positions: number[] = [];
+  const done = (async () => {
+    for await (const events of subscribe(sql, wakeups, { ...options, signal: stop.signal })) {
+      positions.push(...events.map(({ position }) => position));
+    }
+  })();
+  return {
+    positions,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await done;
+    },
+  };
+}
+
+function from(first: number, length: number): number[] {
+  return Array.from({ length }, (_, i) => first + i);
+}
+
+// Far longer than any test: what arrives before was not found by polling.
+const NEVER = 3_600_000;
+
+describe("subscribe", () =>
+  onBoth("subscribe", ({ test, realOnly }) => {
+    test("hands over what is there, then what comes, each once and in order", async ({ sql }) => {
+      const log = new Appender(sql);
+      const { position: after } = await readHead(sql);
+      await log.append(one(newStream(), { events: from(1, 30).map(() => visit()) }));
+      await using wakeups = new Wakeups();
+      await using seen = collect(sql, wakeups, { after, limit: 7, pollMs: 20 });
+      for (const _ of from(0, 20)) {
+        await Promise.all(from(0, 5).map(() => log.append(one(newStream()))));
+      }
+      await until(() => seen.positions.length >= 130);
+      assertEquals(seen.positions, from(after + 1, 130));
+    });
+
+    test("is woken by this process's own commits, without polling", async ({ sql }) => {
+      await using wakeups = new Wakeups();
+      const log = new Appender(sql, { onCommit: wakeups.wake });
+      const { position: after } = await readHead(sql);
+      await using seen = collect(sql, wakeups, { after, pollMs: NEVER });
+      for (const count of from(1, 20)) {
+        await log.append(one(newStream()));
+        await until(() => seen.positions.length >= count);
+      }
+      assertEquals(seen.positions, from(after + 1, 20));
+    });
+
+    test("polls when nothing wakes it", async ({ sql }) => {
+      await using wakeups = new Wakeups();
+      const { position: after } = await readHead(sql);
+      await using seen = collect(sql, wakeups, { after, pollMs: 10 });
+      await new Appender(sql).append(one(newStream()));
+      await until(() => seen.positions.length >= 1);
+      assertEquals(seen.positions, [after + 1]);
+    });
+
+    test("resumes from the position it was left at", async ({ sql }) => {
+      const log = new Appender(sql);
+      await using wakeups = new Wakeups();
+      const { position: after } = await readHead(sql);
+      const seen: number[] = [];
+      for (const _ of from(0, 4)) {
+        await log.append(one(newStream(), { events: from(1, 5).map(() => visit()) }));
+        const resumed = { after: seen.at(-1) ?? after, limit: 3, pollMs: 10 };
+        for await (const events of subscribe(sql, wakeups, resumed)) {
+          seen.push(...events.map(({ position }) => position));
+          break;
+        }
+      }
+      assertEquals(seen, from(after + 1, 12));
+    });
+
+    test("takes only the stream and the types it was asked for", async ({ sql }) => {
+      const log = new Appender(sql);
+      await using wakeups = new Wakeups();
+      const { position: after } = await readHead(sql);
+      const stream = newStream("item");
+      await using byStream = collect(sql, wakeups, { after, stream, pollMs: 10 });
+      await using byType = collect(sql, wakeups, { after, types: ["ItemCreated"], pollMs: 10 });
+      await log.append(one(newStream()));
+      const { first } = await log.append(one(stream, { events: [item("a"), visit()] }));
+      await log.append(one(newStream("item"), { events: [item("b")] }));
+      await until(() => byType.positions.length >= 2 && byStream.positions.length >= 2);
+      assertEquals(byStream.positions, [first, first + 1]);
+      assertEquals(byType.positions, [first, first + 2]);
+    });
+
+    test("ends at once when its signal says so", async ({ sql }) => {
+      await using wakeups = new Wakeups();
+      const { position: after } = await readHead(sql);
+      const seen = collect(sql, wakeups, { after, pollMs: NEVER });
+      await seen[Symbol.asyncDispose]();
+      assertEquals(seen.positions, []);
+    });
+
+    realOnly("LISTEN through its socket delivers nothing: polling stands in for it").test(
+      "is woken by another process's commits, without polling",
+      async (backend) => {
+        await using other = await backend.another();
+        await using wakeups = new Wakeups();
+        await wakeups.listen(backend.sql);
+        const { position: after } = await readHead(backend.sql);
+        await using seen = collect(backend.sql, wakeups, { after, pollMs: NEVER });
+        const log = new Appender(other.sql);
+        for (const count of from(1, 10)) {
+          await log.append(one(newStream()));
+          await until(() => seen.positions.length >= count);
+        }
+        assertEquals(seen.positions, from(after + 1, 10));
+      },
+    );
+
+    realOnly("LISTEN through its socket delivers nothing").test(
+      "is told once for a batch, not once for an event",
+      async (backend) => {
+        await using other = await backend.another();
+        const told: string[] = [];
+        const { unlisten } = await other.sql.listen("tallybook", (at) => told.push(at));
+        const log = new Appender(backend.sql);
+        const { last } = await log.append(
+          one(newStream(), { events: from(1, 200).map(() => visit()) }),
+        );
+        await until(() => told.includes(String(last)));
+        assertEquals(told, [String(last)]);
+        await unlisten();
+      },
+    );
+  }));
+
+describe("subscribe, when the database goes away", () => {
+  it("waits, and goes on where it was, woken by the database again", async () => {
+    await using database = await freshDatabase();
+    await using proxy = proxyTo(database.ownerUrl);
+    await using direct = opened(database.ownerUrl);
+    await migrate(direct.sql);
+    await using remote = opened(proxy.url);
+    await using wakeups = new Wakeups();
+    await wakeups.listen(remote.sql);
+    const log = new Appender(direct.sql);
+    await using polled = collect(remote.sql, wakeups, { pollMs: 50 });
+    await log.append(one(newStream()));
+    await until(() => polled.positions.length === 1);
+
+    proxy.cut();
+    const error = await assertRejects(
+      () => new Appender(remote.sql).append(one(newStream())),
+      AppError,
+    );
+    assertEquals(error.code, "unavailable");
+    await log.append(one(newStream(), { events: from(1, 50).map(() => visit()) }));
+    assertEquals(polled.positions, [1]);
+    proxy.mend();
+
+    await until(() => polled.positions.length >= 51);
+    assertEquals(polled.positions, from(1, 51));
+
+    await using woken = collect(remote.sql, wakeups, { after: 51, pollMs: NEVER });
+    await until(async () => {
+      await log.append(one(newStream()));
+      return woken.positions.length > 0;
+    });
+  });
+});
+
+function opened(url: string): AsyncDisposable & { sql: Sql } {
+  const sql = connect(url, { max: 3 });
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
+}

@@ -1,0 +1,54 @@
+// A database of its own for each test file that wants one, in the throw-away server of `deno task test`.
+import postgres from "postgres";
+
+export type FreshDatabase = AsyncDisposable & {
+  /** A superuser's. */
+  ownerUrl: string;
+  /** A role of this database's own, which the migrations have yet to make. */
+  serviceUrl: string;
+  name: string;
+};
+
+export async function freshDatabase(): Promise<FreshDatabase> {
+  const server = serverUrl();
+  const name = `test_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
+  await asOwner(server, (sql) => sql`create database ${sql(name)}`);
+  const ownerUrl = new URL(server);
+  ownerUrl.pathname = `/${name}`;
+  const serviceUrl = new URL(ownerUrl);
+  serviceUrl.username = name;
+  serviceUrl.password = crypto.randomUUID();
+  return {
+    ownerUrl: ownerUrl.href,
+    serviceUrl: serviceUrl.href,
+    name,
+    async [Symbol.asyncDispose]() {
+      await asOwner(server, (sql) => sql`drop database if exists ${sql(name)} with (force)`);
+      await asOwner(server, (sql) => sql`drop role if exists ${sql(name)}`);
+    },
+  };
+}
+
+/** PostgreSQL as a superuser, or a word about how to get one. */
+export function serverUrl(): string {
+  return required("TEST_OWNER_DATABASE_URL");
+}
+
+export function redisUrl(): string {
+  return required("TEST_REDIS_URL");
+}
+
+function required(name: string): string {
+  const value = Deno.env.get(name);
+  if (value === undefined) throw new Error(`${name} is not set: run this with \`deno task test\``);
+  return value;
+}
+
+async function asOwner(url: string, statement: (sql: postgres.Sql) => PromiseLike<unknown>) {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    await statement(sql);
+  } finally {
+    await sql.end();
+  }
+}

@@ -1,0 +1,34 @@
+// The smallest app that a stack can run. Each answer carries a new number, so a test can tell a stored one.
+const port = Number(Deno.env.get("PORT"));
+let count = 0;
+
+function answer(request: Request): Response {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/health/ready") return new Response("ready");
+  if (pathname === "/env") return Response.json(Deno.env.toObject());
+  const accept = request.headers.get("accept") ?? "";
+  if (pathname.endsWith("/live")) return live();
+  if (pathname === "/die") Deno.exit(1);
+  const seen = { port, pathname, count: ++count, method: request.method, accept };
+  const filler = pathname === "/large" ? "x".repeat(5000) : "";
+  const type = accept.startsWith("text/html") ? "text/html" : "application/json";
+  const headers = new Headers({ "content-type": type, etag: `"${pathname}"` });
+  const mark = request.headers.get("x-tallybook-copy");
+  const missed = request.headers.get("x-tallybook-missed");
+  const secret = request.headers.get("x-tallybook-refresh");
+  if (mark !== null) {
+    headers.set("tallybook-copy", mark);
+    headers.set("x-accel-expires", request.headers.get("x-tallybook-life") ?? "");
+  }
+  return new Response(JSON.stringify({ ...seen, filler, mark, missed, secret }), { headers });
+}
+
+/** One event at once, and then silence. */
+function live(): Response {
+  const body = new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode("data: first\n\n")),
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
+}
+
+Deno.serve({ port, hostname: "127.0.0.1", onListen: () => {} }, answer);

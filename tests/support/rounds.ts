@@ -1,0 +1,4 @@
+// How often the long trials go round: a short form in the suite, all of it with `deno task test:long`.
+export function rounds(short: number, long: number): number {
+  return Deno.env.get("LONG") === undefined ? short : long;
+}

@@ -1,0 +1,35 @@
+// A way from Nginx to the app on which answers can be held back, each as a test says.
+
+export type SlowWay = AsyncDisposable & { port: number; held: number };
+
+/** How long to hold back the answer to a request. */
+export type HoldBack = (request: Request) => number;
+
+export function slowWay(target: string, holdBack: HoldBack): SlowWay {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, carry);
+  const way = {
+    port: server.addr.port,
+    held: 0,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+
+  async function carry(request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    const ms = holdBack(request);
+    const answer = await fetch(target + pathname + search, {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+      redirect: "manual",
+    });
+    const { status, headers } = answer;
+    const body = await answer.arrayBuffer();
+    if (ms > 0) {
+      way.held++;
+      await new Promise((done) => setTimeout(done, ms));
+    }
+    return new Response([204, 304].includes(status) ? null : body, { status, headers });
+  }
+
+  return way;
+}
