@@ -76,7 +76,7 @@ export function createApp(services: Services): Hono<Env> {
     c.set("admin", await isAdmin(c, limits));
     if (isWrite(c)) {
       if (services.config.RATE_LIMIT) limits.takeWrite(c);
-      await inTime(c, () => tooLarge(c, next));
+      await services.openWrites.during(() => inTime(c, () => tooLarge(c, next)));
     } else await inTime(c, next);
     if (c.res.headers.get("content-type")?.startsWith("text/html")) guardPage(c);
     markCopy(c);

@@ -11,6 +11,7 @@ import { openServices } from "./services.ts";
 import { prepare } from "./start.ts";
 
 const FORCED_EXIT_MS = 9000;
+const LAST_WRITES_MS = 1000;
 
 function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
@@ -33,6 +34,8 @@ async function main(): Promise<void> {
   welcome(config, server.addr.port, token);
   await aborted(stop);
   setTimeout(() => Deno.exit(1), FORCED_EXIT_MS);
+  // Nginx is refreshed through this very door; a write that it closes on is answered as pending.
+  await services.openWrites.idle(LAST_WRITES_MS);
   await services.live[Symbol.asyncDispose]();
   await server.shutdown();
 }

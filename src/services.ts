@@ -15,6 +15,7 @@ import type { Database, Sql } from "./database.ts";
 import { deadlines } from "./deadlines.ts";
 import { reason } from "./errors.ts";
 import { Follower, noRefresher } from "./follower.ts";
+import { OpenWrites } from "./http/open.ts";
 import { log } from "./log.ts";
 import { Live } from "./live.ts";
 import { Metrics } from "./metrics.ts";
@@ -58,6 +59,7 @@ export type Services = {
   adminDigest: () => Promise<string>;
   redis: RedisLink | undefined;
   sessions: Sessions;
+  openWrites: OpenWrites;
 };
 
 export type OpenServices = Services & AsyncDisposable;
@@ -148,6 +150,7 @@ export async function openServices(config: Config, database: Database): Promise<
     secrets,
     redis,
     sessions: new Sessions(redis),
+    openWrites: new OpenWrites(),
     adminDigest: remembered(() => adminTokenDigest(config, sql), ADMIN_DIGEST_MS),
   };
   observe(services);
