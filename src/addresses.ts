@@ -2,8 +2,12 @@
 // but the network that it shares with us is.
 import { BlockList, isIP } from "node:net";
 
+const MAX_KNOWN = 10_000;
+
 export class Addresses {
   readonly #list = new BlockList();
+  /** The list is slow to ask, and asked for every request. */
+  readonly #known = new Map<string, boolean>();
 
   /** Each `10.1.2.3`, `10.1.0.0/16`, `::1` or `fd00::/8`; a RangeError names what is neither. */
   constructor(entries: readonly string[] = []) {
@@ -22,7 +26,12 @@ export class Addresses {
   }
 
   has(address: string): boolean {
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
     const version = isIP(address);
-    return version !== 0 && this.#list.check(address, version === 4 ? "ipv4" : "ipv6");
+    const isIn = version !== 0 && this.#list.check(address, version === 4 ? "ipv4" : "ipv6");
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(address, isIn);
+    return isIn;
   }
 }

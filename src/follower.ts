@@ -3,6 +3,7 @@
 // waits for its position to be visible before it answers a write.
 import type { Recorded } from "$events/mod.ts";
 import { erasing, staleAfter } from "$projections/mod.ts";
+import { alarmIn } from "./alarm.ts";
 import type { Tier } from "./cache/tier.ts";
 import type { Sql } from "./database.ts";
 import { reason } from "./errors.ts";
@@ -57,7 +58,8 @@ export class Follower implements AsyncDisposable {
   #running: Promise<void> = Promise.resolve();
   #unlisten: (() => Promise<void>) | undefined;
   #announcing = false;
-  #looking = false;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #asking = false;
   #announced = 0;
 
   constructor(options: FollowerOptions) {
@@ -92,18 +94,17 @@ export class Follower implements AsyncDisposable {
   /** Whether every later read will see this position, waited for at most so long. */
   wait(position: number, ms: number): Promise<boolean> {
     if (position <= this.#visible) return Promise.resolve(true);
+    if (!this.#holder) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     return new Promise((resolve) => {
       const waiter: Waiter = {
         position,
         done: (visible) => {
-          clearTimeout(timer);
-          clearInterval(look);
+          callOff();
           this.#waiters.delete(waiter);
           resolve(visible);
         },
       };
-      const timer = setTimeout(() => waiter.done(false), ms);
-      const look = setInterval(() => this.#look(), LOOK_MS);
+      const callOff = alarmIn(ms, () => waiter.done(false));
       this.#waiters.add(waiter);
     });
   }
@@ -214,16 +215,21 @@ export class Follower implements AsyncDisposable {
     for (const waiter of this.#waiters) if (waiter.position <= position) waiter.done(true);
   }
 
-  /** Behind the notification: a replica that missed it looks at the checkpoint. */
+  /** Behind the notification: a replica that missed it looks at the checkpoint while anybody waits. */
   async #look(): Promise<void> {
-    if (this.#holder || this.#looking) return;
-    this.#looking = true;
+    if (this.#holder || this.#waiters.size === 0) {
+      clearInterval(this.#looking);
+      this.#looking = undefined;
+      return;
+    }
+    if (this.#asking) return;
+    this.#asking = true;
     try {
       this.#sawVisible(await checkpoint(this.#options.sql));
     } catch (error) {
       log.debug("follower look", { error: reason(error) });
     } finally {
-      this.#looking = false;
+      this.#asking = false;
     }
   }
 
@@ -237,6 +243,7 @@ export class Follower implements AsyncDisposable {
     this.#stop.abort();
     await this.#running;
     for (const waiter of this.#waiters) waiter.done(false);
+    clearInterval(this.#looking);
     await this.#unlisten?.();
   }
 }

@@ -11,6 +11,11 @@ class Log {
     this.#level = level;
   }
 
+  /** For facts that cost something to gather. */
+  get isDebugging(): boolean {
+    return this.#level === "debug";
+  }
+
   debug = (message: string, facts?: Facts): void => this.#write("debug", message, facts);
   info = (message: string, facts?: Facts): void => this.#write("info", message, facts);
   warn = (message: string, facts?: Facts): void => this.#write("warn", message, facts);

@@ -25,7 +25,7 @@ export async function write(
   const idempotency = idempotencyOf(c);
   const earlier = idempotency && await answered(c, idempotency);
   const written = earlier ?? await attempt(c, decide, idempotency);
-  const { follower, config, metrics } = c.var.services;
+  const { follower, config, metrics } = c.get("services");
   const visible = await follower.wait(written.position, config.VISIBLE_WAIT_MS);
   c.header("Tallybook-Position", String(written.position));
   if (!visible) {
@@ -41,7 +41,7 @@ async function attempt(
   decide: (read: ReadStream) => Promise<Decision> | Decision,
   idempotency: Idempotency | undefined,
 ): Promise<Written> {
-  const { services } = c.var;
+  const services = c.get("services");
   for (let tries = 1;; tries++) {
     try {
       const decision = await decideOn(services.streams, decide);
@@ -49,7 +49,10 @@ async function attempt(
         const { position } = await readHead(services.sql);
         return { events: [], position, replayed: false };
       }
-      const meta = { request: c.var.requestId, actor: c.var.admin ? "admin" : "visitor" } as const;
+      const meta = {
+        request: c.get("requestId"),
+        actor: c.get("admin") ? "admin" : "visitor",
+      } as const;
       const key = idempotency ? { key: idempotency.key } : {};
       const { events, last, replayed } = await services.appender.append({
         ...decision,
@@ -106,7 +109,7 @@ async function orTwin(
 }
 
 async function answered(c: Context, asked: Idempotency): Promise<Written | undefined> {
-  const { sql } = c.var.services;
+  const { sql } = c.get("services");
   const known = await findAnswer(sql, asked);
   if (!known) return undefined;
   const events = await readEvents(sql, { after: known.first - 1, until: known.last });
@@ -122,10 +125,10 @@ function idempotencyOf(c: Context): Idempotency | undefined {
   // Neither the key nor the caller is written down as it is: whoever has a first request's key can
   // be its visitor again, and one caller in two places would tie a vote to an entry.
   const hidden = (text: string) =>
-    createHmac("sha256", c.var.services.secrets.cookie).update(text).digest("base64url");
+    createHmac("sha256", c.get("services").secrets.cookie).update(text).digest("base64url");
   return {
     scope: `POST ${c.req.path} ${hidden(`caller ${c.req.path} ${callerOf(c, key)}`)}`,
     key: hidden(`key ${key}`),
-    fingerprint: hidden(`${c.req.header("content-type") ?? ""}\n${c.var.body.text}`),
+    fingerprint: hidden(`${c.req.header("content-type") ?? ""}\n${c.get("body").text}`),
   };
 }

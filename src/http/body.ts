@@ -1,5 +1,6 @@
 // Reads a JSON or a form body; both give the same fields.
 import type { Context } from "hono";
+import { inTime } from "../alarm.ts";
 import { AppError } from "../errors.ts";
 
 export const BODY_TYPES = ["application/json", "application/x-www-form-urlencoded"] as const;
@@ -22,24 +23,13 @@ export async function readBody(c: Context): Promise<Body> {
 const BODY_MS = 8000;
 
 /** A body that never ends is its sender's fault, and told apart from a service that is slow. */
-async function inTime<Result>(reading: Promise<Result>): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, refuse) => {
-    timer = setTimeout(
-      () => refuse(new AppError("too_slow", "the body did not come in time")),
-      BODY_MS,
-    );
-  });
-  try {
-    return await Promise.race([reading, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const tooSlow = () => new AppError("too_slow", "the body did not come in time");
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 async function textOf(c: Context): Promise<string> {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await inTime(c.req.arrayBuffer()));
+    return utf8.decode(await inTime(BODY_MS, c.req.arrayBuffer(), tooSlow));
   } catch (error) {
     if (error instanceof TypeError) throw new AppError("malformed", "the body is not UTF-8");
     throw error;
@@ -67,7 +57,7 @@ function fromForm(text: string): Body {
 async function fromMultipart(c: Context): Promise<Body> {
   let data: FormData;
   try {
-    data = await inTime(c.req.formData());
+    data = await inTime(BODY_MS, c.req.formData(), tooSlow);
   } catch (error) {
     if (error instanceof AppError) throw error;
     throw new AppError("malformed", "the body is not multipart/form-data");

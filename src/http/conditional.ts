@@ -8,27 +8,31 @@ export function tagOf(text: string): string {
 }
 
 /** Turns an answer that the client already has into a 304. */
-export async function conditional(c: Context): Promise<void> {
-  if (c.req.method !== "GET" && c.req.method !== "HEAD") return;
-  if (c.res.status !== 200) return;
-  const tag = c.res.headers.get("etag") ?? await tagAnswer(c);
-  const known = c.req.header("if-none-match");
-  if (tag === undefined || known === undefined || !matches(known, tag)) return;
-  const headers = new Headers(c.res.headers);
+export async function conditional(c: Context, response: Response): Promise<Response> {
+  if (c.req.method !== "GET" && c.req.method !== "HEAD") return response;
+  if (response.status !== 200) return response;
+  const tag = response.headers.get("etag") ?? await tagAnswer(response);
+  if (tag === undefined || !isKnown(c, tag)) return response;
+  const headers = new Headers(response.headers);
   for (const name of ["content-type", "content-length", "content-encoding"]) headers.delete(name);
-  c.res = undefined;
-  c.res = new Response(null, { status: 304, headers });
+  return new Response(null, { status: 304, headers });
 }
 
 const TEXT = /^(application\/(json|atom\+xml)|text\/(html|csv|css|javascript)|image\/svg)/;
 
-async function tagAnswer(c: Context): Promise<string | undefined> {
-  const { headers } = c.res;
+async function tagAnswer(response: Response): Promise<string | undefined> {
+  const { headers } = response;
   if (/no-store|immutable/.test(headers.get("cache-control") ?? "")) return undefined;
   if (!TEXT.test(headers.get("content-type") ?? "")) return undefined;
-  const tag = tagOf(await c.res.clone().text());
+  const tag = tagOf(await response.clone().text());
   headers.set("etag", tag);
   return tag;
+}
+
+/** Whether the client has the answer with this tag already. */
+export function isKnown(c: Context, tag: string): boolean {
+  const known = c.req.header("if-none-match");
+  return known !== undefined && matches(known, tag);
 }
 
 // Nginx marks what it compresses as weak; the text behind it is the same.

@@ -21,6 +21,10 @@ export type Env = {
     body: Body;
     /** Shows the form of this call once more, when what it sent was refused. */
     again: Again | undefined;
+    /** Headers were set for pages of other sites; most requests need none. */
+    shared: boolean | undefined;
+    /** The answer says everything that the frame would have added. */
+    finished: boolean | undefined;
     /** The path as its endpoint names it: what metrics count by. */
     route: string | undefined;
   };

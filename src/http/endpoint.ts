@@ -70,33 +70,47 @@ export function routeOf(path: string): string {
   return path.replace(":id", ":id{[0-9]+}");
 }
 
+export type Handle = (c: Context) => Response | Promise<Response>;
+
+export type Registration = {
+  endpoints: Endpoint[];
+  inFrame: (handle: Handle) => Handle;
+  /** Answers a post that nobody is meant by. */
+  elsewhere: Handle;
+};
+
 /** All methods of one path; a form, which can only post, names the one it means as `_method`. */
-export function register(app: Hono<Env>, path: string, endpoints: Endpoint[]): void {
+export function register(
+  app: Hono<Env>,
+  path: string,
+  { endpoints, inFrame, elsewhere }: Registration,
+): void {
   const by = new Map(endpoints.map((one) => [one.spec.method, one]));
   for (const [method, one] of by) {
-    if (method !== "post") app.on(method.toUpperCase(), routeOf(path), (c) => one.handle(c));
+    if (method !== "post") app.on(method.toUpperCase(), routeOf(path), inFrame(one.handle));
   }
   const post = by.get("post");
   const meant = (body: Body) => by.get(String(body.fields._method).toLowerCase() as Method);
   if (!post && !by.has("put") && !by.has("delete")) return;
-  app.post(routeOf(path), async (c, next) => {
+  const handle = async (c: Context) => {
     const body = await readBody(c);
     c.set("body", body);
     const one = body.form && "_method" in body.fields ? meant(body) : post;
-    return one ? await one.handle(c) : await next();
-  });
+    return await (one ? one.handle(c) : elsewhere(c));
+  };
+  app.post(routeOf(path), inFrame(handle));
 }
 
 async function inputOf<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType>(
   c: Context,
   spec: Spec<Params, Query, Fields>,
 ): Promise<Input<Params, Query, Fields>> {
-  const params = (spec.params ?? nothing).safeParse(c.req.param());
-  if (!params.success) throw new AppError("not_found", "no such address");
-  const query = checked(spec.query ?? nothing, c.req.query());
-  if (spec.method === "put" && c.var.body === undefined) c.set("body", await readBody(c));
-  const body = checked(spec.body ?? nothing, spec.body ? c.var.body.fields : {});
-  return { params: params.data, query, body } as Input<Params, Query, Fields>;
+  const params = spec.params?.safeParse(c.req.param());
+  if (params?.success === false) throw new AppError("not_found", "no such address");
+  const query = spec.query ? checked(spec.query, c.req.query()) : {};
+  if (spec.method === "put" && c.get("body") === undefined) c.set("body", await readBody(c));
+  const body = spec.body ? checked(spec.body, c.get("body").fields) : {};
+  return { params: params?.data ?? {}, query, body } as Input<Params, Query, Fields>;
 }
 
 function checked(schema: z.ZodType, given: unknown): unknown {
@@ -114,7 +128,7 @@ export function fieldErrors(error: z.ZodError): FieldError[] {
 }
 
 function checkAccess(c: Context, access: Access): void {
-  if (access === "open" || c.var.admin) return;
-  if (access === "guarded" && c.var.services.config.ACCESS === "open") return;
+  if (access === "open" || c.get("admin")) return;
+  if (access === "guarded" && c.get("services").config.ACCESS === "open") return;
   throw new AppError("unauthorized", "this call needs the admin token");
 }

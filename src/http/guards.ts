@@ -3,7 +3,6 @@ import { getCookie } from "hono/cookie";
 import { AppError } from "../errors.ts";
 import { sameDigest } from "../secrets.ts";
 import type { Context } from "./context.ts";
-import type { Limits } from "./limits.ts";
 
 export const SESSION_COOKIE = "session";
 
@@ -15,17 +14,18 @@ export function isWrite(c: Context): boolean {
 
 /** The address that really asked: a proxy is believed only where it is named as one. */
 export function clientOf(c: Context, peer: string): string {
-  const { TRUSTED_PROXIES } = c.var.services.config;
+  const { TRUSTED_PROXIES } = c.get("services").config;
   if (!TRUSTED_PROXIES.has(peer)) return peer;
   const chain = (c.req.header("x-forwarded-for") ?? "").split(",").map((part) => part.trim());
   const client = chain.reverse().find((part) => part !== "" && !TRUSTED_PROXIES.has(part));
   return client ?? peer;
 }
 
-export async function isAdmin(c: Context, limits: Limits): Promise<boolean> {
-  const { services, client } = c.var;
+export async function isAdmin(c: Context): Promise<boolean> {
+  const services = c.get("services");
   const token = c.req.header("authorization")?.match(/^Bearer\s+(\S+)$/i)?.[1];
   if (token !== undefined) {
+    const [limits, client] = [c.get("limits"), c.get("client")];
     limits.checkGuesses(client);
     if (sameDigest(token, await services.adminDigest())) return true;
     limits.noteGuess(client);
@@ -51,7 +51,7 @@ export function checkOrigin(c: Context): void {
 }
 
 export function isAllowed(c: Context, origin: string): boolean {
-  const { CORS_ORIGINS, PUBLIC_URL } = c.var.services.config;
+  const { CORS_ORIGINS, PUBLIC_URL } = c.get("services").config;
   const own = PUBLIC_URL === undefined ? [] : [new URL(PUBLIC_URL).origin];
   if ([...own, ...CORS_ORIGINS.map((url) => new URL(url).origin)].includes(origin)) return true;
   try {

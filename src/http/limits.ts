@@ -14,7 +14,7 @@ export class Limits {
   readonly #windows = new Map<string, Window>();
 
   takeWrite(c: Context): void {
-    const { left, seconds } = this.#take(`write ${c.var.client}`, WRITES);
+    const { left, seconds } = this.#take(`write ${c.get("client")}`, WRITES);
     c.header("RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
     c.header("RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
     if (left < 0) throw tooMany("too many writes from your address", seconds);

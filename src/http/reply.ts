@@ -1,8 +1,9 @@
 // The answers: JSON, or a page where the Accept header asks for one, from the same data.
 import type { Answer } from "../cache/tier.ts";
 import { AppError } from "../errors.ts";
-import { tagOf } from "./conditional.ts";
+import { isKnown, tagOf } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
+import { pageHeaders } from "./page_guard.ts";
 
 export type Html = { toString(): string } | Promise<{ toString(): string }>;
 
@@ -35,17 +36,38 @@ export async function show<Data>(
   const html = how.page !== undefined && (how.onlyPage === true || wantsHtml(c));
   const known = made.get(answer) ?? new Map<string, Made>();
   // One answer serves several addresses, each in a form of its own.
-  const key = `${c.var.route} ${html ? "html" : "json"} ${how.variant ?? ""}`;
+  const key = `${c.get("route")} ${html ? "html" : "json"} ${how.variant ?? ""}`;
   const { text, etag, link } = known.get(key) ?? await make(answer, how, html);
   known.set(key, { text, etag, link });
   made.set(answer, known);
-  c.header("Tallybook-Position", String(answer.position));
-  c.header("Vary", "Accept");
-  c.header("Cache-Control", REVALIDATE);
-  c.header("ETag", etag);
-  if (link) c.header("Link", link);
-  c.header("Content-Type", html ? "text/html; charset=UTF-8" : "application/json");
-  return c.body(text);
+  return finished(c, { text, html }, {
+    "Tallybook-Position": String(answer.position),
+    "Vary": c.get("shared") ? "Accept, Origin" : "Accept",
+    "Cache-Control": REVALIDATE,
+    "ETag": etag,
+    ...(link ? { "Link": link } : {}),
+  });
+}
+
+/** All headers at once, and no body for who has it: this is the way of nearly every read. */
+function finished(
+  c: Context,
+  { text, html }: { text: string; html: boolean },
+  headers: Record<string, string> & { ETag: string },
+): Response {
+  const all: Record<string, string> = {
+    ...headers,
+    "X-Request-Id": c.get("requestId"),
+    "X-Content-Type-Options": "nosniff",
+    ...(wantsHtml(c) || html ? pageHeaders(c) : {}),
+  };
+  c.set("finished", true);
+  const isThere = isKnown(c, headers.ETag);
+  if (!isThere) all["Content-Type"] = html ? "text/html; charset=UTF-8" : "application/json";
+  const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
+  // Those that say who may look at it from elsewhere were said before.
+  if (c.get("shared")) return c.newResponse(body, status, all);
+  return new Response(body, { status, headers: all });
 }
 
 async function make<Data>(answer: Answer, how: Shown<Data>, html: boolean): Promise<Made> {
@@ -71,7 +93,7 @@ type Done = { status?: 200 | 201; json: unknown; location: string; etag?: number
 /** The answer to a write: a form is sent on, an API client gets the facts. */
 export function done(c: Context, { status = 200, json, location, etag }: Done): Response {
   c.header("Cache-Control", "no-store");
-  if (c.var.body?.form) return c.redirect(location, 303);
+  if (c.get("body")?.form) return c.redirect(location, 303);
   if (status === 201) c.header("Location", location);
   if (etag !== undefined) c.header("ETag", `"${etag}"`);
   return c.json(json as object, status);

@@ -2,10 +2,11 @@
 // number in the same breath.
 import { isPage } from "../access/line.ts";
 import type { Context } from "./context.ts";
+import { isHtml } from "./page_guard.ts";
 
-export function countView(c: Context): void {
-  const { visits, config } = c.var.services;
-  if (config.ACCESS_LOG !== undefined || c.req.method !== "GET" || c.res.status !== 200) return;
+export function countView(c: Context, response: Response): void {
+  const { visits, config } = c.get("services");
+  if (config.ACCESS_LOG !== undefined || c.req.method !== "GET" || response.status !== 200) return;
   if (c.req.path === "/" || !isPage(c.req.path)) return;
-  if (c.res.headers.get("content-type")?.startsWith("text/html")) void visits.count(c.req.path);
+  if (isHtml(response)) void visits.count(c.req.path);
 }

@@ -18,7 +18,7 @@ export function readVisitor(c: Context): string | undefined {
   const value = getCookie(c, COOKIE);
   const [id, signature = ""] = value?.split(".") ?? [];
   if (!id) return undefined;
-  const expected = Buffer.from(signatureOf(c.var.services.secrets.cookie, id));
+  const expected = Buffer.from(signatureOf(c.get("services").secrets.cookie, id));
   const given = Buffer.from(signature);
   return given.length === expected.length && timingSafeEqual(given, expected) ? id : undefined;
 }
@@ -28,7 +28,7 @@ export function readVisitor(c: Context): string | undefined {
  * is derived from it, so that a repeat of a first request is the same visitor again.
  */
 export function ensureVisitor(c: Context): string {
-  const known = c.var.visitor;
+  const known = c.get("visitor");
   const id = known ?? fromKey(c) ?? randomBytes(16).toString("base64url");
   c.set("caller", id);
   if (known === undefined) setVisitor(c, id);
@@ -38,8 +38,8 @@ export function ensureVisitor(c: Context): string {
 function fromKey(c: Context): string | undefined {
   const key = c.req.header("idempotency-key");
   if (!key) return undefined;
-  const place = isOwn(key) ? "" : `${c.var.client} `;
-  return createHmac("sha256", c.var.services.secrets.cookie).update(`visitor ${place}${key}`)
+  const place = isOwn(key) ? "" : `${c.get("client")} `;
+  return createHmac("sha256", c.get("services").secrets.cookie).update(`visitor ${place}${key}`)
     .digest().subarray(0, 16).toString("base64url");
 }
 
@@ -49,12 +49,12 @@ function isOwn(key: string): boolean {
 
 /** Whose answers a key repeats: two clients that both count their requests from 1 are two callers. */
 export function callerOf(c: Context, key: string): string {
-  if (c.var.admin) return "admin";
-  return c.var.caller ?? (isOwn(key) ? "anyone" : `at ${c.var.client}`);
+  if (c.get("admin")) return "admin";
+  return c.get("caller") ?? (isOwn(key) ? "anyone" : `at ${c.get("client")}`);
 }
 
 function setVisitor(c: Context, id: string): void {
-  const { secrets, config } = c.var.services;
+  const { secrets, config } = c.get("services");
   const embedded = c.req.path.startsWith("/embed/");
   const secure = embedded || isSecure(c, config.PUBLIC_URL);
   setCookie(c, COOKIE, `${id}.${signatureOf(secrets.cookie, id)}`, {

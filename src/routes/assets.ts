@@ -1,7 +1,8 @@
 // The few files that pages need, named by what is in them, so that they may be kept for ever.
 import { hash } from "node:crypto";
 import type { Hono } from "hono";
-import type { Env } from "../http/context.ts";
+import type { Context, Env } from "../http/context.ts";
+import type { Handle } from "../http/endpoint.ts";
 
 const FOLDER = new URL("../pages/assets/", import.meta.url);
 
@@ -37,11 +38,12 @@ export function assetText(name: string): string {
   return found(name).text;
 }
 
-export function assetRoutes(app: Hono<Env>): void {
+export function assetRoutes(app: Hono<Env>, inFrame: (handle: Handle) => Handle): void {
   for (const { path, type, text } of assets.values()) {
-    app.get(path, (c) => {
+    const serve = (c: Context) => {
       c.header("Cache-Control", "public, max-age=31536000, immutable");
       return c.body(text, 200, { "content-type": type });
-    });
+    };
+    app.get(path, inFrame(serve));
   }
 }

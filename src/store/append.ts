@@ -2,6 +2,7 @@
 // together into the next one (group commit), each with its own outcome.
 import { setImmediate } from "node:timers";
 import { isEventType, type Recorded, schemas } from "$events/mod.ts";
+import { alarmIn } from "../alarm.ts";
 import { asUnavailable, inTransaction, isConnectionError, type Sql, type Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
 import { type Append, type Hook, type Outcome, type Prepared, writeBatch } from "./batch.ts";
@@ -93,15 +94,15 @@ export class Appender {
         settle(outcome) {
           if (this.given) return;
           this.given = true;
-          clearTimeout(timer);
+          callOff();
           if ("failure" in outcome) reject(outcome.failure);
           else resolve(outcome);
         },
       };
-      const timer = setTimeout(() => {
+      const callOff = alarmIn(this.#options.deadlineMs ?? 8000, () => {
         const message = "the log did not answer in time: the outcome is not known";
         waiting.settle({ failure: new AppError("unavailable", message, { retryAfter: 2 }) });
-      }, this.#options.deadlineMs ?? 8000);
+      });
       this.#queue.push(waiting);
       this.#running ??= this.#drain();
     });

@@ -1,0 +1,41 @@
+// One clock for the many waits that hardly ever end by it. A timer of its own for each was among the
+// dearest things that a request did.
+
+const TICK_MS = 25;
+
+type Alarm = { at: number; ring: () => void };
+
+const alarms = new Set<Alarm>();
+let clock: ReturnType<typeof setInterval> | undefined;
+
+/** Rings after so long, or a tick later; what it answers calls it off. */
+export function alarmIn(ms: number, ring: () => void): () => void {
+  const alarm = { at: performance.now() + ms, ring };
+  alarms.add(alarm);
+  clock ??= setInterval(look, TICK_MS);
+  return () => alarms.delete(alarm);
+}
+
+function look(): void {
+  const now = performance.now();
+  for (const alarm of alarms) {
+    if (alarm.at > now) continue;
+    alarms.delete(alarm);
+    alarm.ring();
+  }
+  if (alarms.size > 0) return;
+  clearInterval(clock);
+  clock = undefined;
+}
+
+/** The work's own outcome, or the refusal where that comes first. */
+export function inTime<Result>(
+  ms: number,
+  work: Promise<Result>,
+  refusal: () => Error,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const callOff = alarmIn(ms, () => reject(refusal()));
+    work.then(resolve, reject).finally(callOff);
+  });
+}

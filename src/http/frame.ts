@@ -1,0 +1,136 @@
+// What surrounds every request: who asks, what they may, in what time, and what every answer says.
+// One frame around one handler, not a chain of small ones: on the hot path each costs a turn.
+import { bodyLimit } from "hono/body-limit";
+import { inTime } from "../alarm.ts";
+import { AppError } from "../errors.ts";
+import { log } from "../log.ts";
+import type { Services } from "../services.ts";
+import { conditional } from "./conditional.ts";
+import { type Context, wantsHtml } from "./context.ts";
+import { markCopy } from "./copies.ts";
+import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite } from "./guards.ts";
+import type { Handle } from "./endpoint.ts";
+import type { Limits } from "./limits.ts";
+import { guardPage, isHtml } from "./page_guard.ts";
+import { countView } from "./views.ts";
+import { readVisitor } from "./visitor.ts";
+
+export const MAX_BODY = 64 * 1024;
+
+export type Frame = {
+  services: Services;
+  limits: Limits;
+  /** An answer in place of one that could not be had. */
+  failed: (c: Context, error: unknown) => Promise<Response>;
+};
+
+export function framed({ services, limits, failed }: Frame, handle: Handle): Handle {
+  return async (c) => {
+    const started = performance.now();
+    c.set("services", services);
+    c.set("limits", limits);
+    c.set("requestId", requestIdOf(c));
+    c.set("client", clientOf(c, c.env?.peer ?? "unknown"));
+    let response: Response;
+    try {
+      response = await guarded(c, handle);
+    } catch (error) {
+      response = await failed(c, error);
+    }
+    if (!c.get("finished")) response = await finish(c, response);
+    markCopy(c, response);
+    countView(c, response);
+    observe(c, response, started);
+    return response;
+  };
+}
+
+async function guarded(c: Context, handle: Handle): Promise<Response> {
+  const { config, openWrites } = c.get("services");
+  shareReads(c);
+  checkOrigin(c);
+  c.set("visitor", readVisitor(c));
+  c.set("admin", await isAdmin(c));
+  if (!isWrite(c)) return await inItsTime(c, handle);
+  if (config.RATE_LIMIT) c.get("limits").takeWrite(c);
+  return await openWrites.during(() => inItsTime(c, (c) => limited(c, handle)));
+}
+
+/** What a handler did not say by itself. */
+async function finish(c: Context, response: Response): Promise<Response> {
+  response.headers.set("X-Request-Id", c.get("requestId"));
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
+  return await conditional(c, response);
+}
+
+const READ_MS = 4000;
+const WRITE_MS = 9000;
+
+/** Nobody is left waiting for parts that do not answer; a stale copy beats a page that hangs. */
+function inItsTime(c: Context, handle: Handle): Promise<Response> {
+  const work = Promise.resolve(handle(c));
+  // Its owner waits for a whole log to be verified.
+  if (c.req.path.startsWith("/admin/")) return work;
+  const isWriting = isWrite(c);
+  return inTime(isWriting ? WRITE_MS : READ_MS, work, () => {
+    const message = isWriting
+      ? "no answer in time: whether it was taken is not known, repeat it with its Idempotency-Key"
+      : "no answer in time";
+    return new AppError("unavailable", message, { retryAfter: 2 });
+  });
+}
+
+const tooLarge = () => new AppError("too_large", `the body is larger than ${MAX_BODY} bytes`);
+
+const counted = bodyLimit({
+  maxSize: MAX_BODY,
+  onError: () => {
+    throw tooLarge();
+  },
+});
+
+/** A body that says how long it is need not be counted. */
+async function limited(c: Context, handle: Handle): Promise<Response> {
+  const length = c.req.header("content-length");
+  if (length !== undefined && c.req.header("transfer-encoding") === undefined) {
+    if (!(Number(length) <= MAX_BODY)) throw tooLarge();
+    return await handle(c);
+  }
+  let response: Response | undefined;
+  const refused = await counted(c, async () => void (response = await handle(c)));
+  const answer = response ?? refused;
+  if (!answer) throw new AppError("malformed", "the body cannot be read");
+  return answer;
+}
+
+function requestIdOf(c: Context): string {
+  const given = c.req.header("x-request-id");
+  return given && /^[\w-]{8,64}$/.test(given) ? given : crypto.randomUUID();
+}
+
+const EXPOSED = "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After";
+
+/** Anybody's page may read what is public; only ours and those named may write. */
+function shareReads(c: Context): void {
+  const origin = c.req.header("origin");
+  // Without an Origin nobody looks at these; a stored copy is for those with one, too.
+  if (origin === undefined && c.req.header("x-tallybook-copy") === undefined) return;
+  c.set("shared", true);
+  const known = origin !== undefined && isAllowed(c, origin);
+  c.header("Access-Control-Allow-Origin", known ? origin : "*");
+  c.header("Access-Control-Expose-Headers", EXPOSED);
+  if (!known) return;
+  c.header("Access-Control-Allow-Credentials", "true");
+  c.header("Vary", "Origin", { append: true });
+}
+
+function observe(c: Context, { status }: Response, started: number): void {
+  const seconds = (performance.now() - started) / 1000;
+  const route = c.get("route") ?? "other";
+  const { method } = c.req;
+  c.get("services").metrics.requests.observe({ method, route, status: String(status) }, seconds);
+  if (!log.isDebugging) return;
+  const ms = Math.round(seconds * 1000);
+  log.debug("request", { request: c.get("requestId"), method, route, status, ms });
+}
