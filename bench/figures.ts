@@ -7,7 +7,9 @@ export type Figure = {
   ours: number;
   limit: { name: string; value: number };
   ratio: number;
+  /** What the ratio must be at least, or at most. */
   goal?: number;
+  most?: number;
 };
 
 export type Pair = {
@@ -52,13 +54,13 @@ export async function report(
 ): Promise<void> {
   const rows = [
     ["figure", "ours", "limit", "", "ratio", "goal"],
-    ...figures.map(({ name, unit, ours, limit, ratio, goal }) => [
+    ...figures.map(({ name, unit, ours, limit, ratio, goal, most }) => [
       name,
       `${whole(ours)} ${unit}`,
       whole(limit.value),
       limit.name,
       ratio.toFixed(2),
-      goal === undefined ? "" : `>= ${goal}`,
+      goal !== undefined ? `>= ${goal}` : most === undefined ? "" : `<= ${most}`,
     ]),
   ];
   await print(`${table(rows)}\n`);

@@ -9,6 +9,7 @@ const PACKAGES = {
   nginx: "nginx",
   chromium: "chromium",
   promtool: "prometheus",
+  wrk: "wrk",
 };
 
 export type Tool = keyof typeof PACKAGES;

@@ -1,0 +1,7 @@
+// How much memory a process has. Deno itself may read nothing below /proc unless it may do everything.
+import { shell } from "$src/cli/stack/shell.ts";
+
+export async function residentMegabytes(pid: number): Promise<number> {
+  const said = await shell('sed -n "s/^VmRSS:[^0-9]*//p" "/proc/$1/status"', String(pid));
+  return parseInt(said) / 1024;
+}
