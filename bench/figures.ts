@@ -22,6 +22,7 @@ export type Pair = {
 };
 
 const ROUNDS = 3;
+const GOAL_MB = 200;
 
 /** In turns, so that a slow minute of the machine slows both. */
 export async function measure({ name, unit, goal, ours, limit }: Pair): Promise<Figure> {
@@ -42,7 +43,13 @@ export async function rateOf(work: () => Promise<number>): Promise<number> {
   return done / ((performance.now() - started) / 1000);
 }
 
-function median(values: number[]): number {
+/** Design, section 9: for the app under load and for a replay alike. */
+export function memoryFigure(name: string, megabytes: number): Figure {
+  const limit = { name: "allowed", value: GOAL_MB };
+  return { name, unit: "MB", ours: megabytes, limit, ratio: megabytes / GOAL_MB, most: 1 };
+}
+
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
@@ -56,8 +63,8 @@ export async function report(
     ["figure", "ours", "limit", "", "ratio", "goal"],
     ...figures.map(({ name, unit, ours, limit, ratio, goal, most }) => [
       name,
-      `${whole(ours)} ${unit}`,
-      whole(limit.value),
+      `${shown(ours)} ${unit}`,
+      shown(limit.value),
       limit.name,
       ratio.toFixed(2),
       goal !== undefined ? `>= ${goal}` : most === undefined ? "" : `<= ${most}`,
@@ -79,6 +86,10 @@ function table(rows: string[][]): string {
     .join("\n");
 }
 
-function whole(value: number): string {
-  return Math.round(value).toLocaleString("en");
+function shown(value: number): string {
+  const digits = value < 100 && !Number.isInteger(value) ? 1 : 0;
+  return value.toLocaleString("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
 }

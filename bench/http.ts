@@ -1,18 +1,16 @@
 // What goes over HTTP, beside a handler that does nothing and a file that Nginx serves.
-import { freePort, type Part, startStack } from "$src/cli/stack/mod.ts";
-import { ensureTools, type Stack } from "$src/cli/stack/mod.ts";
-import { Part as Process } from "$src/cli/stack/part.ts";
+import { ensureTools, freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { Part } from "$src/cli/stack/part.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
 import { say } from "$src/cli/run.ts";
 import { connect } from "$src/database.ts";
 import { AppError } from "$src/errors.ts";
-import { type Figure, measure, type Pair, report } from "./figures.ts";
+import { type Figure, measure, memoryFigure, type Pair, report } from "./figures.ts";
 import { residentMegabytes } from "./memory.ts";
 import { requestsPerSecond } from "./wrk.ts";
 
 const SECONDS = 4;
 const ENTRIES = 50;
-const GOAL_MB = 200;
 const VOTE = '{"option":"option_a"}';
 
 export async function benchHttp(): Promise<void> {
@@ -120,7 +118,7 @@ http { ${temps} sendfile on; tcp_nopush on; keepalive_requests 10000; default_ty
 type Plain = { name: string; port: number; argv: string[]; path: string };
 
 async function startPart(stack: Stack, { name, port, argv, path }: Plain): Promise<Part> {
-  const part = new Process(stack.keeper, {
+  const part = new Part(stack.keeper, {
     name,
     port,
     argv,
@@ -142,14 +140,7 @@ function watchMemory(pid: number): () => Figure {
   const timer = setInterval(async () => most = Math.max(most, await residentMegabytes(pid)), 500);
   return () => {
     clearInterval(timer);
-    return {
-      name: "resident memory of the app under that load",
-      unit: "MB",
-      ours: most,
-      limit: { name: "allowed", value: GOAL_MB },
-      ratio: most / GOAL_MB,
-      most: 1,
-    };
+    return memoryFigure("resident memory of the app under that load", most);
   };
 }
 

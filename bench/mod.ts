@@ -1,21 +1,34 @@
-// deno task bench NAME: measures one part beside its limit, prints a table and keeps it as JSON.
-import { run } from "$src/cli/run.ts";
+// deno task bench [NAME [ARGUMENT]]: measures one part beside its limit, or all of them one after the
+// other; prints tables, keeps them as JSON, and draws them.
+import { run, say } from "$src/cli/run.ts";
 import { AppError } from "$src/errors.ts";
+import { drawChart } from "./chart.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchHttp } from "./http.ts";
+import { benchPromises } from "./promises.ts";
 import { benchReplay } from "./replay.ts";
+import { benchStart } from "./start.ts";
 import { benchStore } from "./store.ts";
 
 const benches: Record<string, (args: string[]) => Promise<void>> = {
   http: benchHttp,
-  replay: benchReplay,
   store: benchStore,
+  replay: benchReplay,
+  growth: benchGrowth,
+  promises: benchPromises,
+  start: benchStart,
 };
 
 await run(async () => {
-  const [name = "", ...args] = Deno.args;
-  const bench = benches[name];
-  if (bench === undefined) {
-    throw new AppError("invalid", `usage: deno task bench ${Object.keys(benches).join("|")}`);
+  const [name, ...args] = Deno.args;
+  const chosen = name === undefined ? Object.keys(benches) : [name];
+  for (const each of chosen) {
+    const bench = benches[each];
+    if (bench === undefined) {
+      throw new AppError("invalid", `usage: deno task bench [${Object.keys(benches).join("|")}]`);
+    }
+    say(`== ${each}`);
+    await bench(args);
   }
-  await bench(args);
+  await drawChart(Object.keys(benches));
 });

@@ -10,16 +10,16 @@ import { Appender, type StreamAppend } from "$src/store/append.ts";
 import { migrate } from "$src/store/migrate.ts";
 import type { NewEvent } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
-import { type Figure, measure, rateOf, report } from "./figures.ts";
+import { measure, memoryFigure, rateOf, report } from "./figures.ts";
+import { Tasks } from "./tasks.ts";
 
 const EVENTS = 1_000_000;
 const APPEND = 500;
 const POLLS = 10;
 const VOTES_PER_SECOND = 50;
-const GOAL_MB = 200;
 const meta = { actor: "system" } as const;
 
-type Place = { sql: Sql; url: string; dir: string; events: number; megabytes: number };
+type Place = { sql: Sql; events: number; tasks: Tasks };
 
 export async function benchReplay([given]: string[]): Promise<void> {
   const events = given === undefined ? EVENTS : Number(given);
@@ -33,7 +33,8 @@ export async function benchReplay([given]: string[]): Promise<void> {
     await fill(sql, events);
     await prepareProjections(sql, projections);
     for (const projection of projections) await replay(sql, projection);
-    const place = { sql, url: servers.ownerDatabaseUrl, dir: servers.dir, events, megabytes: 0 };
+    const env = { DATABASE_URL: servers.ownerDatabaseUrl, DATA_DIR: `${servers.dir}/data` };
+    const place = { sql, events, tasks: new Tasks(env) };
     const rate = await measure({
       name: `replay of ${events.toLocaleString("en")} events, ${VOTES_PER_SECOND} votes/s arriving`,
       unit: "events/s",
@@ -42,7 +43,8 @@ export async function benchReplay([given]: string[]): Promise<void> {
       limit: { name: "cursor over the same rows", measure: () => readRows(place) },
     });
     await checkEqual(place);
-    await report("replay", { events: String(events) }, [rate, memory(place)]);
+    const memory = memoryFigure("resident memory of the replay", place.tasks.megabytes);
+    await report("replay", { events: String(events) }, [rate, memory]);
   } finally {
     await sql.end({ timeout: 5 });
   }
@@ -129,7 +131,7 @@ async function replayAll(place: Place): Promise<number> {
   const before = await votersOf(place) - voter;
   const arriving = votesArrive(place);
   const rate = await rateOf(async () => {
-    await task(place);
+    await place.tasks.run("replay");
     return place.events;
   });
   await arriving.stop();
@@ -138,9 +140,8 @@ async function replayAll(place: Place): Promise<number> {
   return rate;
 }
 
-async function checkEqual(place: Place): Promise<void> {
-  const said = await task(place, ["--check"]);
-  say(said.trim());
+async function checkEqual({ tasks }: Place): Promise<void> {
+  say((await tasks.run("replay", "--check")).trim());
 }
 
 async function readRows({ sql, events }: Place): Promise<number> {
@@ -150,35 +151,4 @@ async function readRows({ sql, events }: Place): Promise<number> {
     for await (const _ of rows.cursor(2000));
     return events;
   });
-}
-
-// Deno itself may read nothing below /proc unless it may do everything.
-const RUN = `"$@" & pid=$!
-while sed -n "s/^VmRSS:[^0-9]*//p" "/proc/$pid/status" 2>/dev/null; do sleep 0.25; done >&2 &
-wait $pid`;
-
-/** Runs a task in a process of its own, and notes the most memory that it had. */
-async function task(place: Place, args: string[] = []): Promise<string> {
-  const env = { DATABASE_URL: place.url, DATA_DIR: `${place.dir}/data` };
-  // As `deno task replay` does, without the process of the task around it.
-  const { tasks } = JSON.parse(await Deno.readTextFile("deno.json"));
-  const [, ...words] = String(tasks.replay).split(" ");
-  const argv = ["-c", RUN, "sh", Deno.execPath(), ...words, ...args];
-  const { success, stdout, stderr } = await new Deno.Command("sh", { args: argv, env }).output();
-  const [said, looked] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  if (!success) throw new AppError("conflict", `replay ${args}: ${said}${looked?.slice(-500)}`);
-  for (const [, kilobytes] of looked?.matchAll(/^(\d+) kB$/gm) ?? []) {
-    place.megabytes = Math.max(place.megabytes, Number(kilobytes) / 1024);
-  }
-  return said ?? "";
-}
-
-function memory({ megabytes }: Place): Figure {
-  return {
-    name: "resident memory of the replay",
-    unit: "MB",
-    ours: megabytes,
-    limit: { name: "allowed", value: GOAL_MB },
-    ratio: megabytes / GOAL_MB,
-  };
 }
