@@ -10,7 +10,8 @@ import { encrypt, findKeys, hasPersonal, newKey } from "./personal.ts";
 import { readEvents } from "./read.ts";
 import { canonical, isStorable, isStorableText } from "./seal.ts";
 
-export type { Append, Expected, Guard, Hook, Idempotency, StreamAppend } from "./batch.ts";
+export type { Append, Expected, Guard, Hook, StreamAppend } from "./batch.ts";
+export type { Idempotency } from "./statements.ts";
 
 /** The events of an append, and whether they are those of an earlier one with the same key. */
 export type Appended = { events: Recorded[]; first: number; last: number; replayed: boolean };

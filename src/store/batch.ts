@@ -3,13 +3,22 @@
 import type { Meta, NewEvent, Recorded } from "$events/mod.ts";
 import type { Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
-import { deleteKeys, insertKeys } from "./personal.ts";
 import { canonical, sealOf } from "./seal.ts";
+import {
+  findKnown,
+  findVersions,
+  type Head,
+  type Idempotency,
+  idOf,
+  type Known,
+  lockCounter,
+  type Taken,
+  write,
+} from "./statements.ts";
 
 export type Expected = number | "none" | "exists" | "any";
 export type StreamAppend = { stream: string; expected: Expected; events: NewEvent[] };
 export type Guard = { stream: string; version: number };
-export type Idempotency = { scope: string; key: string; fingerprint: string };
 
 export type Append = {
   streams: StreamAppend[];
@@ -48,12 +57,7 @@ export type Hook<State = unknown> = {
 
 export type BatchOptions = { hook?: Hook; apart?: boolean };
 
-type Head = { position: number; seal: string; at: Date };
-type Known = { scope: string; key: string; fingerprint: string; first: number; last: number };
-type Row = { event: Recorded; data: string; meta: string };
 type Facts = { head: Head; versions: Map<string, number>; known: Map<string, Known> };
-
-export const IDEMPOTENCY_HOURS = 24;
 
 export async function writeBatch(
   tx: Tx,
@@ -63,7 +67,7 @@ export async function writeBatch(
   const [head, versions, known, state] = await Promise.all([
     lockCounter(tx),
     findVersions(tx, streamsOf(batch)),
-    findKnown(tx, batch),
+    findKnown(tx, batch.flatMap(({ append }) => append.idempotency ?? [])),
     hook?.prelude(tx),
   ]);
   const facts = { head, versions, known };
@@ -84,13 +88,6 @@ async function setRows(tx: Tx, hook: Hook, { events, state, apart }: Setting): P
   if (apart && hook.applyApart) await hook.applyApart(tx, events, state);
   else await hook.apply(tx, events, state);
 }
-
-type Taken = {
-  rows: Row[];
-  keys: Map<string, Uint8Array>;
-  erase: string[];
-  idempotency: Known[];
-};
 
 function decide(prepared: Prepared, facts: Facts, taken: Taken): Outcome {
   const { append } = prepared;
@@ -180,93 +177,4 @@ function streamsOf(batch: Prepared[]): string[] {
     for (const { stream } of append.guards ?? []) streams.add(stream);
   }
   return [...streams];
-}
-
-function idOf({ scope, key }: { scope: string; key: string }): string {
-  return `${scope}\n${key}`;
-}
-
-/** The clock is the database's, and never runs backwards in the log. */
-async function lockCounter(tx: Tx): Promise<Head> {
-  const [head] = await tx<Head[]>`
-    select position, seal, greatest(at, date_trunc('milliseconds', clock_timestamp())) as at
-    from counter for update`;
-  if (!head) throw new AppError("unavailable", "the log has no counter: run the migrations");
-  return head;
-}
-
-// A lateral look-up per stream: `exists` over `unnest` was planned as a scan of the growing log.
-async function findVersions(tx: Tx, streams: string[]): Promise<Map<string, number>> {
-  const rows = await tx<{ stream: string; version: number }[]>`
-    select asked.stream, latest.version
-    from unnest(${streams}::text[]) asked(stream)
-    cross join lateral (
-      select version from events where stream = asked.stream order by version desc limit 1
-    ) latest`;
-  return new Map(rows.map((row) => [row.stream, row.version]));
-}
-
-async function findKnown(tx: Tx, batch: Prepared[]): Promise<Map<string, Known>> {
-  const asked = batch.flatMap(({ append }) => append.idempotency ?? []);
-  if (asked.length === 0) return new Map();
-  const rows = await tx<Known[]>`
-    select i.scope, i.key, i.fingerprint, i.first, i.last
-    from unnest(${asked.map((a) => a.scope)}::text[], ${asked.map((a) => a.key)}::text[])
-      asked(scope, key)
-    join idempotency i on i.scope = asked.scope and i.key = asked.key
-    where i.at > clock_timestamp() - make_interval(hours => ${IDEMPOTENCY_HOURS})`;
-  return new Map(rows.map((row) => [idOf(row), row]));
-}
-
-async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
-  await Promise.all([
-    insertEvents(tx, taken.rows),
-    insertKeys(tx, taken.keys),
-    deleteKeys(tx, taken.erase),
-    insertIdempotency(tx, taken.idempotency),
-    moveCounter(tx, head),
-    notify(tx, head.position),
-  ]);
-}
-
-async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
-  await tx`
-    insert into events (position, stream, version, type, data, meta, at, seal)
-    select position, stream, version, type, data::jsonb, meta::jsonb, at, seal
-    from unnest(
-      ${rows.map(({ event }) => event.position)}::bigint[],
-      ${rows.map(({ event }) => event.stream)}::text[],
-      ${rows.map(({ event }) => event.version)}::bigint[],
-      ${rows.map(({ event }) => event.type)}::text[],
-      ${rows.map((row) => row.data)}::text[],
-      ${rows.map((row) => row.meta)}::text[],
-      ${rows.map(({ event }) => event.at.toISOString())}::timestamptz[],
-      ${rows.map(({ event }) => event.seal)}::text[]
-    ) e(position, stream, version, type, data, meta, at, seal)`;
-}
-
-async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
-  if (entries.length === 0) return;
-  await tx`
-    insert into idempotency (scope, key, fingerprint, first, last, at)
-    select scope, key, fingerprint, first, last, clock_timestamp()
-    from unnest(
-      ${entries.map((entry) => entry.scope)}::text[],
-      ${entries.map((entry) => entry.key)}::text[],
-      ${entries.map((entry) => entry.fingerprint)}::text[],
-      ${entries.map((entry) => entry.first)}::bigint[],
-      ${entries.map((entry) => entry.last)}::bigint[]
-    ) i(scope, key, fingerprint, first, last)
-    on conflict (scope, key) do update set
-      fingerprint = excluded.fingerprint, first = excluded.first, last = excluded.last,
-      at = excluded.at`;
-}
-
-async function moveCounter(tx: Tx, head: Head): Promise<void> {
-  await tx`update counter set position = ${head.position}, seal = ${head.seal}, at = ${head.at}`;
-}
-
-/** One for the whole batch: notifying transactions queue for one lock when they commit. */
-async function notify(tx: Tx, position: number): Promise<void> {
-  await tx`select pg_notify('tallybook', ${String(position)})`;
 }

@@ -1,6 +1,7 @@
 // Answers already given are found by their positions; what they said is built again from the log.
 import type { Sql } from "../database.ts";
-import { type Idempotency, IDEMPOTENCY_HOURS, sameRequest } from "./batch.ts";
+import { sameRequest } from "./batch.ts";
+import { type Idempotency, IDEMPOTENCY_HOURS } from "./statements.ts";
 
 export type KnownAnswer = { first: number; last: number };
 

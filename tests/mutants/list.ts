@@ -12,7 +12,7 @@ export type Mutant = {
 export const mutants: Mutant[] = [
   {
     name: "the counter's lock",
-    file: "src/store/batch.ts",
+    file: "src/store/statements.ts",
     guard: "    from counter for update`",
     without: "    from counter`",
     tests: ["store/append", "faults/torture"],
@@ -127,7 +127,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "the deletion of keys",
-    file: "src/store/batch.ts",
+    file: "src/store/statements.ts",
     guard: "deleteKeys(tx, taken.erase)",
     without: "deleteKeys(tx, taken.erase.slice(0, 0))",
     tests: ["cli/backup"],

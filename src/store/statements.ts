@@ -1,0 +1,108 @@
+// The statements of a batch: what is looked up under the counter's lock, and what is written.
+import type { Recorded } from "$events/mod.ts";
+import type { Tx } from "../database.ts";
+import { AppError } from "../errors.ts";
+import { deleteKeys, insertKeys } from "./personal.ts";
+
+export type Idempotency = { scope: string; key: string; fingerprint: string };
+export type Head = { position: number; seal: string; at: Date };
+export type Known = Idempotency & { first: number; last: number };
+export type Row = { event: Recorded; data: string; meta: string };
+
+/** What a batch came to. */
+export type Taken = {
+  rows: Row[];
+  keys: Map<string, Uint8Array>;
+  erase: string[];
+  idempotency: Known[];
+};
+
+export const IDEMPOTENCY_HOURS = 24;
+
+export function idOf({ scope, key }: { scope: string; key: string }): string {
+  return `${scope}\n${key}`;
+}
+
+/** The clock is the database's, and never runs backwards in the log. */
+export async function lockCounter(tx: Tx): Promise<Head> {
+  const [head] = await tx<Head[]>`
+    select position, seal, greatest(at, date_trunc('milliseconds', clock_timestamp())) as at
+    from counter for update`;
+  if (!head) throw new AppError("unavailable", "the log has no counter: run the migrations");
+  return head;
+}
+
+// A lateral look-up per stream: `exists` over `unnest` was planned as a scan of the growing log.
+export async function findVersions(tx: Tx, streams: string[]): Promise<Map<string, number>> {
+  const rows = await tx<{ stream: string; version: number }[]>`
+    select asked.stream, latest.version
+    from unnest(${streams}::text[]) asked(stream)
+    cross join lateral (
+      select version from events where stream = asked.stream order by version desc limit 1
+    ) latest`;
+  return new Map(rows.map((row) => [row.stream, row.version]));
+}
+
+export async function findKnown(tx: Tx, asked: Idempotency[]): Promise<Map<string, Known>> {
+  if (asked.length === 0) return new Map();
+  const rows = await tx<Known[]>`
+    select i.scope, i.key, i.fingerprint, i.first, i.last
+    from unnest(${asked.map((a) => a.scope)}::text[], ${asked.map((a) => a.key)}::text[])
+      asked(scope, key)
+    join idempotency i on i.scope = asked.scope and i.key = asked.key
+    where i.at > clock_timestamp() - make_interval(hours => ${IDEMPOTENCY_HOURS})`;
+  return new Map(rows.map((row) => [idOf(row), row]));
+}
+
+export async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
+  await Promise.all([
+    insertEvents(tx, taken.rows),
+    insertKeys(tx, taken.keys),
+    deleteKeys(tx, taken.erase),
+    insertIdempotency(tx, taken.idempotency),
+    moveCounter(tx, head),
+    notify(tx, head.position),
+  ]);
+}
+
+async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
+  await tx`
+    insert into events (position, stream, version, type, data, meta, at, seal)
+    select position, stream, version, type, data::jsonb, meta::jsonb, at, seal
+    from unnest(
+      ${rows.map(({ event }) => event.position)}::bigint[],
+      ${rows.map(({ event }) => event.stream)}::text[],
+      ${rows.map(({ event }) => event.version)}::bigint[],
+      ${rows.map(({ event }) => event.type)}::text[],
+      ${rows.map((row) => row.data)}::text[],
+      ${rows.map((row) => row.meta)}::text[],
+      ${rows.map(({ event }) => event.at.toISOString())}::timestamptz[],
+      ${rows.map(({ event }) => event.seal)}::text[]
+    ) e(position, stream, version, type, data, meta, at, seal)`;
+}
+
+async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
+  if (entries.length === 0) return;
+  await tx`
+    insert into idempotency (scope, key, fingerprint, first, last, at)
+    select scope, key, fingerprint, first, last, clock_timestamp()
+    from unnest(
+      ${entries.map((entry) => entry.scope)}::text[],
+      ${entries.map((entry) => entry.key)}::text[],
+      ${entries.map((entry) => entry.fingerprint)}::text[],
+      ${entries.map((entry) => entry.first)}::bigint[],
+      ${entries.map((entry) => entry.last)}::bigint[]
+    ) i(scope, key, fingerprint, first, last)
+    on conflict (scope, key) do update set
+      fingerprint = excluded.fingerprint, first = excluded.first, last = excluded.last,
+      at = excluded.at`;
+}
+
+async function moveCounter(tx: Tx, head: Head): Promise<void> {
+  await tx`update counter set position = ${head.position}, seal = ${head.seal}, at = ${head.at}`;
+}
+
+/** One for the whole batch: notifying transactions queue for one lock when they commit. */
+async function notify(tx: Tx, position: number): Promise<void> {
+  await tx`select pg_notify('tallybook', ${String(position)})`;
+}
