@@ -14,7 +14,7 @@ import { AppError } from "../errors.ts";
 import { refuseFuture } from "./as_of.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, id, idParams, isoDate, newestFirst, text } from "../http/fields.ts";
+import { asOf, changed, id, idParams, isoDate, newestFirst, text } from "../http/fields.ts";
 import { done, ifMatch, nextLink, show } from "../http/reply.ts";
 import { digestFor, ensureVisitor } from "../http/visitor.ts";
 import { embeddedSignAgain } from "../pages/embed.tsx";
@@ -39,10 +39,14 @@ import {
   shownTotal,
 } from "$projections/guestbook.ts";
 import { cacheFacts, cacheFactsSchema } from "./facts.ts";
+import { STALE, verb } from "./verb.ts";
 import { seen } from "./visits.ts";
 
 const TAG = "guestbook";
 const FIRST_PAGE = 10;
+
+/** What is done at the admin desk. */
+const desk = { method: "post", tag: TAG, access: "admin", next: "/admin/entries" } as const;
 
 const name = text({ max: 100 });
 const message = text({ max: 2000, lines: true });
@@ -50,7 +54,6 @@ const fields = z.object({ name, message });
 const changes = z.object({ name: name.optional(), message: message.optional() });
 
 const entry = z.object({ id, name: z.string(), message: z.string(), created_at: isoDate });
-const changed = z.object({ id, message: z.string() });
 const mine = entry.extend({ state: z.string(), editable: z.boolean() });
 const home = z.object({
   message: z.string(),
@@ -194,27 +197,17 @@ export function authored(base: "" | "/embed") {
       });
     }),
 
-    endpoint({
+    verb({
       method: "delete",
       path: `${base}/entries/:id`,
       summary: "Take an entry away for good: by its author for 15 minutes, by an admin always",
       tag: TAG,
-      params: idParams,
-      replies: {
-        200: { description: "Gone", schema: changed },
-        303: { description: "Gone, by a form" },
-        412: { description: "Changed since it was read" },
-      },
-    }, async (c, { params }) => {
+      replies: STALE,
+      word: "Deleted",
+      next: (id) => `${base}/entries/mine?deleted=${id}`,
+    }, async (read, { c, id }) => {
       const who = await asker(c);
-      await write(
-        c,
-        async (read) => eraseEntry(foldEntry(await read(entryStream(params.id))), who, ifMatch(c)),
-      );
-      return done(c, {
-        json: { id: params.id, message: "Deleted" },
-        location: `${base}/entries/mine?deleted=${params.id}`,
-      });
+      return eraseEntry(foldEntry(await read(entryStream(id))), who, ifMatch(c));
     }),
   ];
 }
@@ -287,33 +280,29 @@ export const guestbookRoutes = [
     });
   }),
 
-  moderation("hide", "Hide an entry", "Hidden"),
-  moderation("restore", "Show an entry that was hidden or held", "Restored"),
-  moderation("erase", "Erase an entry for good", "Erased"),
-];
+  verb({
+    ...desk,
+    path: "/entries/:id/hide",
+    summary: "Hide an entry",
+    word: "Hidden",
+  }, async (read, { id }) => hideEntry(foldEntry(await read(entryStream(id))))),
 
-function moderation(verb: "hide" | "restore" | "erase", summary: string, word: string) {
-  return endpoint({
-    method: "post",
-    path: `/entries/:id/${verb}`,
-    summary,
-    tag: TAG,
-    access: "admin",
-    params: idParams,
-    replies: {
-      200: { description: word, schema: changed },
-      303: { description: `${word}, by a form` },
-    },
-  }, async (c, { params }) => {
-    const who = await asker(c);
-    await write(c, async (read) => {
-      const state = foldEntry(await read(entryStream(params.id)));
-      if (verb === "hide") return hideEntry(state);
-      return verb === "restore" ? restoreEntry(state) : eraseEntry(state, who);
-    });
-    return done(c, { json: { id: params.id, message: word }, location: "/admin/entries" });
-  });
-}
+  verb({
+    ...desk,
+    path: "/entries/:id/restore",
+    summary: "Show an entry that was hidden or held",
+    word: "Restored",
+  }, async (read, { id }) => restoreEntry(foldEntry(await read(entryStream(id))))),
+
+  verb({
+    ...desk,
+    path: "/entries/:id/erase",
+    summary: "Erase an entry for good",
+    word: "Erased",
+  }, async (read, { c, id }) => {
+    return eraseEntry(foldEntry(await read(entryStream(id))), await asker(c));
+  }),
+];
 
 /** Folded from its own stream, under today's rules of what may be seen. */
 async function entryAsOf(c: Context, id: number, position: number): Promise<Response> {

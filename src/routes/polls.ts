@@ -11,7 +11,7 @@ import {
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { id, idParams, moment, newestFirst } from "../http/fields.ts";
+import { changed, idParams, moment, newestFirst } from "../http/fields.ts";
 import { done, ifMatch, nextLink, show } from "../http/reply.ts";
 import { pollAgain } from "../pages/admin_polls.tsx";
 import { pollPage, pollsPage } from "../pages/polls.tsx";
@@ -23,11 +23,12 @@ import { pollAnswer } from "./poll_answer.ts";
 import { named, pollChange, pollInput, pollSchema, publicPoll, reworded } from "./poll_fields.ts";
 import { receiptRoute } from "./receipts.ts";
 import { resultsRoutes } from "./results.ts";
+import { STALE, verb } from "./verb.ts";
 import { oldVote, voting } from "./votes.ts";
 
 const TAG = "polls";
 
-const changed = z.object({ id, message: z.string() });
+const DESK = "/admin/polls";
 
 export const pollsRoutes = [
   endpoint({
@@ -77,7 +78,7 @@ export const pollsRoutes = [
     access: "admin",
     body: pollInput,
     replies: {
-      201: { description: "Opened", schema: z.object({ id, message: z.string() }) },
+      201: { description: "Opened", schema: changed },
       303: { description: "Opened, by a form" },
     },
     again: pollAgain,
@@ -125,64 +126,39 @@ export const pollsRoutes = [
     });
   }),
 
-  endpoint({
+  verb({
     method: "delete",
     path: "/polls/:id",
     summary: "Take a poll out of every read",
     tag: TAG,
     access: "admin",
-    params: idParams,
-    replies: {
-      200: { description: "Deleted", schema: changed },
-      303: { description: "Deleted, by a form" },
-      412: { description: "Changed since it was read" },
-    },
-  }, async (c, { params }) => {
-    await write(
-      c,
-      async (read) => deletePoll(foldPoll(await read(pollStream(params.id))), ifMatch(c)),
-    );
-    return done(c, { json: { id: params.id, message: "Deleted" }, location: "/admin/polls" });
-  }),
+    replies: STALE,
+    word: "Deleted",
+    next: DESK,
+  }, async (read, { c, id }) => deletePoll(foldPoll(await read(pollStream(id))), ifMatch(c))),
 
-  endpoint({
+  verb({
     method: "post",
     path: "/polls/:id/close",
     summary: "Close a poll now",
     tag: TAG,
     access: "admin",
-    params: idParams,
-    replies: {
-      200: { description: "Closed", schema: changed },
-      303: { description: "Closed, by a form" },
-    },
-  }, async (c, { params }) => {
-    await write(
-      c,
-      async (read) => closePoll(foldPoll(await read(pollStream(params.id))), "admin"),
-    );
-    return done(c, { json: { id: params.id, message: "Closed" }, location: "/admin/polls" });
-  }),
+    word: "Closed",
+    next: DESK,
+  }, async (read, { id }) => closePoll(foldPoll(await read(pollStream(id))), "admin")),
 
-  endpoint({
+  verb({
     method: "post",
     path: "/polls/:id/reopen",
     summary: "Open a closed poll again",
     tag: TAG,
     access: "admin",
-    params: idParams,
     body: z.object({ closes_at: moment.default(null) }),
-    replies: {
-      200: { description: "Reopened", schema: changed },
-      303: { description: "Reopened, by a form" },
-    },
-  }, async (c, { params, body }) => {
+    word: "Reopened",
+    next: DESK,
+  }, async (read, { c, id, body }) => {
     const at = await clock(c.var.services.sql);
-    await write(
-      c,
-      async (read) => reopenPoll(foldPoll(await read(pollStream(params.id))), body.closes_at, at),
-    );
-    return done(c, { json: { id: params.id, message: "Reopened" }, location: "/admin/polls" });
+    return reopenPoll(foldPoll(await read(pollStream(id))), body.closes_at, at);
   }),
 
   ...voting("/polls"),

@@ -12,7 +12,7 @@ import { AppError } from "../errors.ts";
 import type { Refused } from "../http/again.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { id, idParams } from "../http/fields.ts";
+import { idParams } from "../http/fields.ts";
 import { done } from "../http/reply.ts";
 import { digestFor, ensureVisitor } from "../http/visitor.ts";
 import { ballotPage, pollPage } from "../pages/polls.tsx";
@@ -29,10 +29,10 @@ import {
   resultsShown,
   voteSchema,
 } from "./poll_fields.ts";
+import { verb } from "./verb.ts";
 
 const TAG = "polls";
 
-const changed = z.object({ id, message: z.string() });
 const mineSchema = z.object({
   options: z.array(z.string()),
   receipt: z.string().nullable(),
@@ -95,31 +95,20 @@ export function voting(base: "/polls" | "/embed/polls") {
       });
     }),
 
-    endpoint({
+    verb({
       method: "delete",
       path: `${base}/:id/votes`,
       summary: "Withdraw this voter's vote",
       tag: TAG,
-      params: idParams,
-      replies: {
-        200: { description: "Withdrawn", schema: changed },
-        303: { description: "Withdrawn, by a form" },
-        409: { description: "The poll is closed" },
-      },
-    }, async (c, { params }) => {
+      replies: { 409: { description: "The poll is closed" } },
+      word: "Withdrawn",
+      next: (id) => `${base}/${id}/mine?withdrawn=1`,
+    }, async (read, { c, id }) => {
       const { visitor } = c.var;
       if (visitor === undefined) throw new AppError("not_found", "no vote to withdraw");
-      const voter = voterIn(params.id, visitor);
-      await write(c, async (read) =>
-        withdrawVote(
-          foldPoll(await read(pollStream(params.id))),
-          foldBallot(await read(ballotStream(params.id, voter))),
-          voter,
-        ));
-      return done(c, {
-        json: { id: params.id, message: "Withdrawn" },
-        location: `${base}/${params.id}/mine?withdrawn=1`,
-      });
+      const voter = voterIn(id, visitor);
+      const poll = foldPoll(await read(pollStream(id)));
+      return withdrawVote(poll, foldBallot(await read(ballotStream(id, voter))), voter);
     }),
 
     endpoint({
