@@ -1,7 +1,8 @@
 // The guestbook's pages.
 import { EDIT_MINUTES } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
-import type { Home, Mine } from "../routes/guestbook.ts";
+import type { Home } from "../routes/guestbook.ts";
+import type { Mine } from "../routes/signing.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
 import { Layout, page } from "./layout.tsx";
 import {
