@@ -8,7 +8,8 @@ import { receiptPage } from "../pages/polls.tsx";
 import { clock } from "../store/clock.ts";
 import { signHead } from "../store/heads.ts";
 import { readEvents, readHead } from "../store/read.ts";
-import { ballotAt, findPoll } from "$projections/polls.ts";
+import { findPoll } from "$projections/polls.ts";
+import { ballotAt } from "$projections/votes.ts";
 import { receiptOf } from "./poll_fields.ts";
 
 const receiptSchema = z.object({

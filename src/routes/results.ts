@@ -8,7 +8,8 @@ import { asOf, idParams } from "../http/fields.ts";
 import { show } from "../http/reply.ts";
 import { pollPage } from "../pages/polls.tsx";
 import { readHead, readStream } from "../store/read.ts";
-import { ballotsAt, DEFAULT_POLL, firstBallot, type Poll, tallyAt } from "$projections/polls.ts";
+import { DEFAULT_POLL, type Poll } from "$projections/polls.ts";
+import { ballotsAt, firstBallot, tallyAt } from "$projections/votes.ts";
 import { refuseFuture } from "./as_of.ts";
 import { pollOr404 } from "./poll_answer.ts";
 import {
