@@ -23,6 +23,11 @@ export function authorOf(visitor: string | undefined): string | undefined {
   return visitor && digestFor("guestbook", visitor);
 }
 
+/** Whether what this caller writes waits to be approved. */
+export function isHeld(c: Context): boolean {
+  return c.var.services.config.MODERATION === "before" && !c.var.admin;
+}
+
 export async function asker(c: Context): Promise<Asker> {
   const now = await clock(c.var.services.sql);
   return { admin: c.var.admin, author: authorOf(c.var.visitor), now };

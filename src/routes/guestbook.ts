@@ -160,13 +160,15 @@ export const guestbookRoutes = [
   }),
 ];
 
-/** Folded from its own stream, under today's rules of what may be seen. */
+/** Folded from its own stream: what was shown then, of what is still shown today. */
 async function entryAsOf(c: Context, id: number, position: number): Promise<Response> {
   await refuseFuture(c.var.services.sql, position);
   const events = await readStream(c.var.services.sql, entryStream(id), position);
   const state = foldEntry(events);
   const today = foldEntry(await c.var.services.streams.read(entryStream(id)));
-  if (!state || today?.status !== "shown") throw new AppError("not_found", "no such entry then");
+  if (state?.status !== "shown" || today?.status !== "shown") {
+    throw new AppError("not_found", "no such entry then");
+  }
   c.header("Cache-Control", "no-store");
   c.header("Tallybook-Position", String(position));
   return c.json({

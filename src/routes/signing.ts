@@ -14,7 +14,7 @@ import { clock } from "../store/clock.ts";
 import { nextId } from "../store/ids.ts";
 import { write } from "../write.ts";
 import { entriesBy } from "$projections/guestbook.ts";
-import { asker, authorOf, entrySchema, publicEntry } from "./entry_fields.ts";
+import { asker, authorOf, entrySchema, isHeld, publicEntry } from "./entry_fields.ts";
 import { STALE, verb } from "./verb.ts";
 
 const TAG = "guestbook";
@@ -53,10 +53,9 @@ export function authored(base: "" | "/embed") {
       },
       again: embedded ? embeddedSignAgain : signAgain,
     }, async (c, { body }) => {
-      const { sql, config } = c.var.services;
       const author = authorOf(ensureVisitor(c)) ?? null;
-      const held = config.MODERATION === "before" && !c.var.admin;
-      const id = await nextId(sql, "entry");
+      const held = isHeld(c);
+      const id = await nextId(c.var.services.sql, "entry");
       const { events: [event] } = await write(c, () => signEntry({ id, ...body, author, held }));
       if (event?.type !== "EntrySigned") throw new AppError("conflict", "not signed");
       const { data } = event;
@@ -101,7 +100,7 @@ export function authored(base: "" | "/embed") {
       params: idParams,
       body: changes,
       replies: {
-        200: { description: "Changed", schema: changed },
+        200: { description: "Changed", schema: changed.extend({ held: z.boolean().optional() }) },
         303: { description: "Changed, by a form" },
         412: { description: "Changed since it was read" },
       },
@@ -110,12 +109,14 @@ export function authored(base: "" | "/embed") {
       const who = await asker(c);
       const { events } = await write(c, async (read) => {
         const state = foldEntry(await read(entryStream(params.id)));
-        return editEntry(state, { ...body, ifMatch: ifMatch(c) }, who);
+        return editEntry(state, { ...body, held: isHeld(c), ifMatch: ifMatch(c) }, who);
       });
+      const [event] = events;
+      const held = event?.type === "EntryEdited" && event.data.held;
       return done(c, {
-        json: { id: params.id, message: "Updated" },
+        json: { id: params.id, message: "Updated", ...(held ? { held } : {}) },
         location: `${base}/entries/mine?changed=${params.id}`,
-        etag: events.at(-1)?.version,
+        etag: event?.version,
       });
     }),
 
