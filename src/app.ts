@@ -218,7 +218,10 @@ async function failed(c: Context, thrown: unknown): Promise<Response> {
 }
 
 function facts(c: Context, error: unknown) {
-  return { request: c.var.requestId, path: c.req.path, error: reason(error) };
+  const cause = error instanceof Error && error.cause !== undefined
+    ? { cause: reason(error.cause) }
+    : {};
+  return { request: c.var.requestId, path: c.req.path, error: reason(error), ...cause };
 }
 
 function observe(c: Context, started: number): void {
