@@ -17,7 +17,7 @@ export function adminProjectionsPage(c: Context, { head, states, replaying }: Wo
         What is read is worked out from the log, and can be worked out again while the service goes
         on.
       </p>
-      <section id="states" aria-label="Projections" data-refresh={moving ? 1000 : undefined}>
+      <section id="states" aria-label="Projections" data-refresh={moving ? 500 : 5000}>
         <ul class="list">
           {states.map((state) => (
             <Projection state={state} head={head} replaying={replaying === state.name} />
