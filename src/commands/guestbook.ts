@@ -92,16 +92,18 @@ export function eraseEntry(
   return { ...onStream(stream, entry.version, event), erase: [stream] };
 }
 
-export function hideEntry(state: EntryState | undefined): Decision {
+export function hideEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
+  checkMatch(entry.version, ifMatch);
   if (entry.status === "hidden") return NOTHING;
   const event = { type: "EntryHidden" as const, data: { id: entry.id } };
   return onStream(entryStream(entry.id), entry.version, event);
 }
 
-/** Shows a hidden entry again, or a held one for the first time. */
-export function restoreEntry(state: EntryState | undefined): Decision {
+/** Shows a hidden entry again, or a held one: as it was read, if its reader says which version. */
+export function restoreEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
+  checkMatch(entry.version, ifMatch);
   if (entry.status === "shown") return NOTHING;
   const event = { type: "EntryRestored" as const, data: { id: entry.id } };
   return onStream(entryStream(entry.id), entry.version, event);

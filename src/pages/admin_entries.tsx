@@ -49,7 +49,7 @@ export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): s
 }
 
 function Moderated({ entry }: { entry: EntryRow }) {
-  const { id, state } = entry;
+  const { id, state, version } = entry;
   return (
     <article class="entry">
       <header dir="auto">
@@ -65,6 +65,7 @@ function Moderated({ entry }: { entry: EntryRow }) {
             action={`/entries/${id}/restore`}
             button={state === "held" ? "Approve" : "Restore"}
             label={`Show entry ${id}`}
+            version={version}
           />
         )}
         {state === "hidden" ? "" : (
@@ -73,6 +74,7 @@ function Moderated({ entry }: { entry: EntryRow }) {
             button="Hide"
             tone="quiet"
             label={`Hide entry ${id}`}
+            version={version}
           />
         )}
         <details>
@@ -82,6 +84,7 @@ function Moderated({ entry }: { entry: EntryRow }) {
             button="Erase for good"
             tone="danger"
             label={`Erase entry ${id}`}
+            version={version}
           >
             <p>Name and message are gone from the log too, and cannot be brought back.</p>
           </Form>

@@ -2,9 +2,10 @@
 import { EDIT_MINUTES } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import type { Mine } from "../routes/signing.ts";
+import type { EntryRow } from "$projections/guestbook.ts";
 import { EntryCard } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { counted, Empty, Field, Form, type Refused, Summary, Time } from "./parts.tsx";
+import { counted, Empty, Field, Form, Meanwhile, type Refused, Summary, Time } from "./parts.tsx";
 
 function OwnEntry({ entry, base }: { entry: Mine; base: string }) {
   const until = new Date(new Date(entry.created_at).getTime() + EDIT_MINUTES * 60_000);
@@ -33,6 +34,7 @@ function OwnEntry({ entry, base }: { entry: Mine; base: string }) {
                   method="DELETE"
                   button="Delete for good"
                   tone="danger"
+                  version={entry.version}
                   label={`Delete entry ${entry.id}`}
                 >
                   <p>What you wrote is erased, and cannot be brought back.</p>
@@ -47,7 +49,7 @@ function OwnEntry({ entry, base }: { entry: Mine; base: string }) {
 }
 
 type EntryFormFrame = {
-  entry: { id: number; name: string; message: string };
+  entry: { id: number; name: string; message: string; version?: number | string };
   action: string;
   refused?: Refused;
 };
@@ -55,7 +57,13 @@ type EntryFormFrame = {
 function EntryForm({ entry, action, refused }: EntryFormFrame) {
   const prefix = refused ? "" : `${entry.id}-`;
   return (
-    <Form action={action} method="PUT" button="Save" label={`Change entry ${entry.id}`}>
+    <Form
+      action={action}
+      method="PUT"
+      button="Save"
+      label={`Change entry ${entry.id}`}
+      version={entry.version}
+    >
       <Field name="name" label="Name" value={entry.name} prefix={prefix} refused={refused} />
       <Field
         name="message"
@@ -70,15 +78,18 @@ function EntryForm({ entry, action, refused }: EntryFormFrame) {
   );
 }
 
-export function changeAgain(c: Context, refused: Refused): string {
-  const entry = { id: Number(c.req.param("id")), name: "", message: "" };
+/** The form again; if the entry was changed meanwhile, on what it is `now`. */
+export function changeAgain(c: Context, refused: Refused, now?: EntryRow): string {
+  const version = now?.version ?? refused.values._match;
+  const entry = { id: Number(c.req.param("id")), name: "", message: "", version };
   return page(
-    <Layout c={c} title="Error: change your entry">
+    <Layout c={c} title="Error: change your entry" embedded={c.req.path.startsWith("/embed/")}>
       <h1>Change your entry</h1>
       <Summary refused={refused} />
       <EntryForm entry={entry} action={c.req.path} refused={refused} />
+      <Meanwhile facts={now && { Name: now.name, Message: now.message }} />
       <p>
-        <a href="/entries/mine">Your entries</a>
+        <a href={c.req.path.replace(/\d+$/, "mine")}>Your entries</a>
       </p>
     </Layout>,
   );

@@ -12,7 +12,7 @@ import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, idParams, newestFirst } from "../http/fields.ts";
-import { nextLink, show } from "../http/reply.ts";
+import { ifMatch, nextLink, show } from "../http/reply.ts";
 import { entryPage, guestbookPage, olderPage } from "../pages/guestbook.tsx";
 import { readStream } from "../store/read.ts";
 import {
@@ -26,14 +26,20 @@ import { refuseFuture } from "./as_of.ts";
 import { asker, entrySchema, publicEntry } from "./entry_fields.ts";
 import { cacheFacts, cacheFactsSchema } from "./facts.ts";
 import { authored } from "./signing.ts";
-import { verb } from "./verb.ts";
+import { STALE, verb } from "./verb.ts";
 import { seen } from "./visits.ts";
 
 const TAG = "guestbook";
 const FIRST_PAGE = 10;
 
 /** What is done at the admin desk. */
-const desk = { method: "post", tag: TAG, access: "admin", next: "/admin/entries" } as const;
+const desk = {
+  method: "post",
+  tag: TAG,
+  access: "admin",
+  replies: STALE,
+  next: "/admin/entries",
+} as const;
 
 const homeSchema = z.object({
   message: z.string(),
@@ -141,14 +147,14 @@ export const guestbookRoutes = [
     path: "/entries/:id/hide",
     summary: "Hide an entry",
     word: "Hidden",
-  }, async (read, { id }) => hideEntry(foldEntry(await read(entryStream(id))))),
+  }, async (read, { c, id }) => hideEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
 
   verb({
     ...desk,
     path: "/entries/:id/restore",
     summary: "Show an entry that was hidden or held",
     word: "Restored",
-  }, async (read, { id }) => restoreEntry(foldEntry(await read(entryStream(id))))),
+  }, async (read, { c, id }) => restoreEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
 
   verb({
     ...desk,
@@ -156,7 +162,7 @@ export const guestbookRoutes = [
     summary: "Erase an entry for good",
     word: "Erased",
   }, async (read, { c, id }) => {
-    return eraseEntry(foldEntry(await read(entryStream(id))), await asker(c));
+    return eraseEntry(foldEntry(await read(entryStream(id))), await asker(c), ifMatch(c));
   }),
 ];
 

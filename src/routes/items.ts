@@ -9,6 +9,7 @@ import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";
 import { write } from "../write.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
+import { againOn } from "./stale.ts";
 import { STALE, verb } from "./verb.ts";
 
 const TAG = "items";
@@ -96,7 +97,7 @@ export const itemsRoutes = [
       303: { description: "Updated, by a form" },
       412: { description: "Changed since it was read" },
     },
-    again: itemAgain,
+    again: (c, refused) => againOn(c, refused, findItem, itemAgain),
   }, async (c, { params, body }) => {
     const { events } = await write(c, async (read) => {
       const state = foldItem(await read(itemStream(params.id)));

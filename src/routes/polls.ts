@@ -18,11 +18,12 @@ import { pollPage, pollsPage } from "../pages/polls.tsx";
 import { clock } from "../store/clock.ts";
 import { nextId } from "../store/ids.ts";
 import { write } from "../write.ts";
-import { listPolls, type Poll, type PollPage } from "$projections/polls.ts";
+import { findPoll, listPolls, type Poll, type PollPage } from "$projections/polls.ts";
 import { pollAnswer } from "./poll_answer.ts";
 import { named, pollChange, pollInput, pollSchema, publicPoll, reworded } from "./poll_fields.ts";
 import { receiptRoute } from "./receipts.ts";
 import { resultsRoutes } from "./results.ts";
+import { againOn } from "./stale.ts";
 import { STALE, verb } from "./verb.ts";
 import { oldVote, voting } from "./votes.ts";
 
@@ -110,7 +111,7 @@ export const pollsRoutes = [
       303: { description: "Updated, by a form" },
       412: { description: "Changed since it was read" },
     },
-    again: pollAgain,
+    again: (c, refused) => againOn(c, refused, findPoll, pollAgain),
   }, async (c, { params, body: { options, closes_at: closesAt, ...body } }) => {
     const at = await clock(c.var.services.sql);
     const { events } = await write(c, async (read) => {

@@ -13,8 +13,9 @@ import { changeAgain, mineAsPage } from "../pages/own_entries.tsx";
 import { clock } from "../store/clock.ts";
 import { nextId } from "../store/ids.ts";
 import { write } from "../write.ts";
-import { entriesBy } from "$projections/guestbook.ts";
+import { entriesBy, findEntry } from "$projections/guestbook.ts";
 import { asker, authorOf, entrySchema, isHeld, publicEntry } from "./entry_fields.ts";
+import { againOn } from "./stale.ts";
 import { STALE, verb } from "./verb.ts";
 
 const TAG = "guestbook";
@@ -23,7 +24,11 @@ const name = text({ max: 100 });
 const message = text({ max: 2000, lines: true });
 const fields = z.object({ name, message });
 const changes = z.object({ name: name.optional(), message: message.optional() });
-const mineSchema = entrySchema.extend({ state: z.string(), editable: z.boolean() });
+const mineSchema = entrySchema.extend({
+  state: z.string(),
+  editable: z.boolean(),
+  version: z.int(),
+});
 
 export type Mine = z.infer<typeof mineSchema>;
 
@@ -85,6 +90,7 @@ export function authored(base: "" | "/embed") {
       const own = rows.filter(({ state }) => state !== "hidden").map((row) => ({
         ...publicEntry(JSON.parse(JSON.stringify(row))),
         state: row.state,
+        version: row.version,
         editable: now.getTime() - new Date(row.created_at).getTime() < 15 * 60_000,
       }));
       c.header("Cache-Control", "private, no-store");
@@ -104,7 +110,7 @@ export function authored(base: "" | "/embed") {
         303: { description: "Changed, by a form" },
         412: { description: "Changed since it was read" },
       },
-      again: changeAgain,
+      again: (c, refused) => againOn(c, refused, findEntry, changeAgain),
     }, async (c, { params, body }) => {
       const who = await asker(c);
       const { events } = await write(c, async (read) => {

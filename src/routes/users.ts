@@ -22,6 +22,7 @@ import { nextId } from "../store/ids.ts";
 import { readStream } from "../store/read.ts";
 import { type ReadStream, write } from "../write.ts";
 import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
+import { againOn } from "./stale.ts";
 import { STALE, verb } from "./verb.ts";
 
 const TAG = "users";
@@ -101,7 +102,7 @@ export const usersRoutes = [
     }
     return await show<UserRow>(c, answer, {
       variant: variantOf(c),
-      page: (data) => userPage(c, shownUser(c, data)),
+      page: (data) => userPage(c, { ...shownUser(c, data), version: data.version }),
       json: (data) => shownUser(c, data),
       // Of one version there are two answers then, and no tag may stand for both.
       etag: ({ version }) => variantOf(c) === "public" ? `"${version}.0"` : `"${version}"`,
@@ -151,7 +152,7 @@ export const usersRoutes = [
       409: { description: "The e-mail address is taken" },
       412: { description: "Changed since it was read" },
     },
-    again: userAgain,
+    again: (c, refused) => againOn(c, refused, findUser, userAgain),
   }, async (c, { params, body }) => {
     const { events } = await write(c, async (read) => {
       const state = foldUser(await read(userStream(params.id)));
