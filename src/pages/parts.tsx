@@ -11,10 +11,18 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
   timeZone: "UTC",
 });
 
+// Short, so that a line does not break because of it: "2 hours ago" is to take its place.
+const BRIEF = new Intl.DateTimeFormat("en-GB", {
+  dateStyle: "medium",
+  timeStyle: "short",
+  timeZone: "UTC",
+});
+
 /** In UTC, for everybody the same; the script puts it in the reader's own words and zone. */
 export function Time({ at, as = "ago" }: { at: string | Date; as?: "ago" | "moment" }) {
   const date = new Date(at);
-  return <time datetime={date.toISOString()} data-as={as}>{`${MOMENT.format(date)} UTC`}</time>;
+  const text = (as === "ago" ? BRIEF : MOMENT).format(date);
+  return <time datetime={date.toISOString()} data-as={as}>{`${text} UTC`}</time>;
 }
 
 const COUNT = new Intl.NumberFormat("en-GB");

@@ -117,3 +117,12 @@ export async function moving() {
   const now = document.getAnimations().map((one) => one.animationName ?? one.transitionProperty);
   return [...globalThis.moves, ...now.map((name) => `running ${name}`)];
 }
+
+export function outlineOf(element) {
+  const { outlineStyle, outlineWidth } = getComputedStyle(element);
+  return [outlineStyle, outlineWidth];
+}
+
+export function edgeOf(element) {
+  return getComputedStyle(element).borderBlockEndColor;
+}

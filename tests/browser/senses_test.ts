@@ -4,7 +4,15 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
 import type { Stack } from "$src/cli/stack/mod.ts";
 import { heading, openBrowser, openStack, post, visitor } from "./browser.ts";
-import { boundaries, moving, noteShifts, ringOf, shiftSoFar } from "./in_page.js";
+import {
+  boundaries,
+  edgeOf,
+  moving,
+  noteShifts,
+  outlineOf,
+  ringOf,
+  shiftSoFar,
+} from "./in_page.js";
 import { furnish } from "./pages.ts";
 
 let stack: Stack;
@@ -52,16 +60,11 @@ describe("in forced colours", () => {
     const page = await visitor(browser, stack.url, { forced: true });
     await page.goto(`/polls/${id}`);
     const lines = (name: string) =>
-      page.locator("label.option", { hasText: name }).evaluate((label) => {
-        const { outlineStyle, outlineWidth } = getComputedStyle(label);
-        return `${outlineStyle} ${outlineWidth}`;
-      });
+      page.locator("label.option", { hasText: name }).evaluate(outlineOf);
     await page.getByLabel("Yes").check();
-    assertEquals([await lines("Yes"), (await lines("No")).split(" ")[0]], ["solid 2px", "none"]);
+    assertEquals([await lines("Yes"), (await lines("No"))[0]], [["solid", "2px"], "none"]);
     const edge = (name: string) =>
-      page.getByRole("navigation", { name: "Main" }).getByRole("link", { name }).evaluate((link) =>
-        getComputedStyle(link).borderBlockEndColor
-      );
+      page.getByRole("navigation", { name: "Main" }).getByRole("link", { name }).evaluate(edgeOf);
     await page.goto("/polls");
     assert(await edge("Polls") !== await edge("Items"));
     await page.context().close();
@@ -100,9 +103,14 @@ describe("movement", () => {
 });
 
 describe("what comes in while somebody reads", () => {
-  for (const path of ["/", "/admin/log"]) {
-    it(`moves nothing on ${path}`, async () => {
+  const views = [1280, 320].flatMap((width) =>
+    ["/", "/admin/log"].map((path) => ({ path, width }))
+  );
+
+  for (const { path, width } of views) {
+    it(`moves nothing on ${path}, ${width} pixels wide`, async () => {
       await own.emulateMedia({ reducedMotion: "no-preference" });
+      await own.setViewportSize({ width, height: 800 });
       await own.addInitScript(noteShifts);
       const opened = own.waitForResponse(/\/live/);
       await own.goto(path);
