@@ -51,14 +51,16 @@ export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): s
 function Moderated({ entry }: { entry: EntryRow }) {
   const { id, state, version } = entry;
   return (
-    <article class="entry">
-      <header dir="auto">
-        <b class="name" dir="auto">{entry.name}</b>
-        <a class="when" href={`/admin/log?stream=entry-${id}`}>
-          <Time at={entry.created_at} />
-        </a>
-      </header>
-      <Text text={entry.message} />
+    <article class="entry managed">
+      <div>
+        <header dir="auto">
+          <b class="name">{entry.name}</b>
+          <a class="when" href={`/admin/log?stream=entry-${id}`}>
+            <Time at={entry.created_at} />
+          </a>
+        </header>
+        <Text text={entry.message} />
+      </div>
       <div class="folds">
         {state === "shown" ? "" : (
           <Form

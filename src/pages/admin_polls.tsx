@@ -92,7 +92,7 @@ export function adminPollsPage(
   return page(
     <Desk c={c} title="Polls">
       {polls.length === 0 ? <Empty title="No polls yet" /> : (
-        <ul class="list">
+        <ul class="list managed">
           {polls.map((poll) => <Managed poll={poll} />)}
         </ul>
       )}
@@ -109,11 +109,13 @@ function Managed({ poll }: { poll: Poll }) {
   const { id } = poll;
   return (
     <li>
-      <a href={`/polls/${id}`} dir="auto">{poll.question}</a>
-      <p class="hint">
-        <Closing poll={publicPoll(poll)} /> · {counted(poll.voters, "voter")} ·{" "}
-        <a href={`/admin/polls/${id}`}>Change</a>
-      </p>
+      <div>
+        <a href={`/polls/${id}`} dir="auto">{poll.question}</a>
+        <p class="hint">
+          <Closing poll={publicPoll(poll)} /> · {counted(poll.voters, "voter")} ·{" "}
+          <a href={`/admin/polls/${id}`}>Change</a>
+        </p>
+      </div>
       <div class="folds">
         {poll.state === "open"
           ? (

@@ -6,7 +6,7 @@ export function EntryCard({ entry }: { entry: Entry }) {
   return (
     <article class="entry" id={`entry-${entry.id}`}>
       <header dir="auto">
-        <b class="name" dir="auto">{entry.name}</b>
+        <b class="name">{entry.name}</b>
         <a class="when" href={`/entries/${entry.id}`}>
           <Time at={entry.created_at} />
         </a>

@@ -50,10 +50,12 @@ export function errorPage(c: Context, problem: Problem): string {
       <p class="code">{problem.status}</p>
       <h1>{title}</h1>
       {text === "" ? "" : <p>{text}</p>}
-      {problem.status < 500 && problem.detail ? <p class="hint">{problem.detail}</p> : ""}
+      {problem.status < 500 && problem.detail && !problem.errors
+        ? <p class="hint">{problem.detail}</p>
+        : ""}
       {problem.errors ? <ul>{problem.errors.map((error) => <li>{sentence(error)}</li>)}</ul> : ""}
       {problem.status === 401 ? <LoginForm next={nextOf(c)} /> : ""}
-      <p class="ways">
+      <p class="pager">
         {back ? <a href={back}>{problem.status === 412 ? "See it as it is now" : "Back"}</a> : ""}
         <a href="/">To the guestbook</a>
       </p>

@@ -11,10 +11,12 @@ export function guestbookPage(c: Context, home: Home & { position: number }): st
     <Layout c={c} title={c.var.services.config.SITE_TITLE}>
       <h1 dir="auto">{home.message}</h1>
       <div class="halves">
-        <section class="sign" aria-labelledby="sign-title">
+        <section aria-labelledby="sign-title">
           <h2 id="sign-title">Sign the guestbook</h2>
-          <SignForm slot="signed" />
-          <div id="signed"></div>
+          <div class="card">
+            <SignForm slot="signed" />
+            <div id="signed"></div>
+          </div>
           <dl class="figures" id="figures">
             <div>
               <dt>Entries</dt>

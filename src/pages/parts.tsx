@@ -31,8 +31,12 @@ export function number(value: number): string {
   return COUNT.format(value);
 }
 
-export function counted(value: number, one: string, many = `${one}s`): string {
-  return `${number(value)} ${value === 1 ? one : many}`;
+export function word(value: number, one: string, many = `${one}s`): string {
+  return value === 1 ? one : many;
+}
+
+export function counted(value: number, one: string, many?: string): string {
+  return `${number(value)} ${word(value, one, many)}`;
 }
 
 export function percent(rate: number): string {

@@ -349,7 +349,8 @@ function followPoll(place) {
       draw(place, poll);
       if (Date.now() - spoken < SPOKEN_MS) return;
       spoken = Date.now();
-      say(`Results: ${poll.votes} votes from ${poll.voters} voters`);
+      const { votes, voters } = poll;
+      say(`Results: ${votes} ${word(votes, "vote")} from ${voters} ${word(voters, "voter")}`);
     },
   });
   closers.push(() => clearTimeout(renewing));
@@ -362,10 +363,14 @@ async function renewAll(place, poll) {
   await renew(["results"]).catch(() => {});
 }
 
+const word = (count, one) => count === 1 ? one : `${one}s`;
+
 function draw(place, poll) {
   const number = (value) => value.toLocaleString("en-GB");
-  $("[data-votes]", place).textContent = number(poll.votes);
-  $("[data-voters]", place).textContent = number(poll.voters);
+  for (const [what, count] of [["vote", poll.votes], ["voter", poll.voters]]) {
+    $(`[data-${what}s]`, place).textContent = number(count);
+    $(`[data-word=${what}]`, place).textContent = word(count, what);
+  }
   for (const { id, votes } of poll.options) {
     const row = $$("[data-option]", place).find(({ dataset }) => dataset.option === id);
     if (!row) return void renew(["results"]).catch(() => {});
