@@ -38,7 +38,7 @@ const touched = ({ data: { id } }: { data: { id: number } }) => ({
 
 export const guestbook: Projection = {
   name: "guestbook",
-  revision: 1,
+  revision: 2,
   tables: ["entries", "entry_totals"],
 
   async create(tx, table) {
@@ -76,13 +76,26 @@ export const guestbook: Projection = {
 
     EntryEdited: (tx, events, table) =>
       tx`
-        update ${table("entries")} e set
-          name = coalesce(c.name, e.name), message = coalesce(c.message, e.message),
-          edited_at = c.at, version = e.version + 1
-        from unnest(${ids(events)}::int[], ${events.map((e) => e.data.name ?? null)}::text[],
-          ${events.map((e) => e.data.message ?? null)}::text[],
-          ${events.map((e) => e.at.toISOString())}::timestamptz[]) c(id, name, message, at)
-        where e.id = c.id`,
+        with c as (
+          select * from unnest(${ids(events)}::int[],
+            ${events.map((e) => e.data.name ?? null)}::text[],
+            ${events.map((e) => e.data.message ?? null)}::text[],
+            ${events.map((e) => String(e.data.held ?? false))}::text[],
+            ${events.map((e) => e.at.toISOString())}::timestamptz[]) c(id, name, message, held, at)
+        ),
+        taken as (
+          select e.id from ${table("entries")} e join c using (id)
+          where c.held::bool and e.state = 'shown'
+        ),
+        edited as (
+          update ${table("entries")} e set
+            name = coalesce(c.name, e.name), message = coalesce(c.message, e.message),
+            state = case when c.held::bool then 'held' else e.state end,
+            edited_at = c.at, version = e.version + 1
+          from c where e.id = c.id
+        )
+        update ${table("entry_totals")} set shown = shown - (select count(*) from taken)
+        where exists (select from taken)`,
 
     EntryHidden: (tx, events, table) => setState(tx, events, { state: "hidden", table }),
     EntryRestored: (tx, events, table) => setState(tx, events, { state: "shown", table }),

@@ -121,5 +121,8 @@ async function failed(c: Context, thrown: unknown): Promise<Response> {
 }
 
 function facts(c: Context, error: unknown) {
-  return { request: c.get("requestId"), path: c.req.path, error: reason(error) };
+  const cause = error instanceof Error && error.cause !== undefined
+    ? { cause: reason(error.cause) }
+    : {};
+  return { request: c.get("requestId"), path: c.req.path, error: reason(error), ...cause };
 }

@@ -1,7 +1,7 @@
 // Opens PostgreSQL, or the embedded one where no DATABASE_URL is given, behind the same client.
 import postgres from "postgres";
 import type { Config } from "./config.ts";
-import { AppError, reason } from "./errors.ts";
+import { AppError } from "./errors.ts";
 import { openEmbedded } from "./embedded.ts";
 
 type Types = { bigint: number };
@@ -144,5 +144,6 @@ export function isConnectionError(error: unknown): boolean {
 
 export function asUnavailable(error: unknown): unknown {
   if (!isConnectionError(error)) return error;
-  return new AppError("unavailable", `the database is away: ${reason(error)}`, { retryAfter: 2 });
+  // Where it should be and what it said is for the log alone.
+  return new AppError("unavailable", "the database is away", { retryAfter: 2 }, { cause: error });
 }

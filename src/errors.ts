@@ -34,8 +34,13 @@ export type Detail = {
 
 export class AppError extends Error {
   override readonly name = "AppError";
-  constructor(readonly code: Code, message: string, readonly detail: Detail = {}) {
-    super(message);
+  constructor(
+    readonly code: Code,
+    message: string,
+    readonly detail: Detail = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
   }
 }
 

@@ -49,18 +49,18 @@ export class Mending {
     }
   }
 
-  /** Begins a replay and answers at once; a second one meanwhile is refused. */
+  /** Answers once a replay has begun, so that whoever looks then sees it; a second one is refused. */
   async start(names: string[]): Promise<void> {
     const chosen = this.#projections.filter(({ name }) =>
       names.length === 0 || names.includes(name)
     );
     const unknown = names.find((name) => !this.#projections.some((one) => one.name === name));
     if (unknown) throw new AppError("not_found", `no such projection: ${unknown}`);
-    const { promise: locked, resolve, reject } = Promise.withResolvers<void>();
+    const { promise: begun, resolve, reject } = Promise.withResolvers<void>();
     withReplayLock(this.#sql, async () => {
-      resolve();
       for (const projection of chosen) {
         await replay(this.#sql, projection, {
+          onBegin: resolve,
           onProgress: (done, total) => this.#replaying = { name: projection.name, done, total },
         });
       }
@@ -68,6 +68,6 @@ export class Mending {
       log.error("replay", { error: reason(error) });
       reject(error);
     }).finally(() => this.#replaying = undefined);
-    await locked;
+    await begun;
   }
 }

@@ -13,6 +13,8 @@ const SWAP_TRIES = 20;
 
 export type ReplayOptions = {
   signal?: AbortSignal;
+  /** The tables are there to be filled, and everybody can see that. */
+  onBegin?: () => void;
   onProgress?: (done: number, total: number) => void;
   /** Events read at once; what is left under the lock is a tenth of that. */
   page?: number;
@@ -56,6 +58,7 @@ export async function replay(
   options: ReplayOptions = {},
 ): Promise<number> {
   let from = await prepareNext(sql, projection);
+  options.onBegin?.();
   from = await fill(sql, projection, { ...options, from });
   for (let tries = 1;; tries++) {
     try {

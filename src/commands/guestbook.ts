@@ -38,8 +38,8 @@ function evolve(state: EntryState | undefined, event: Recorded): EntryState | un
   const version = event.version;
   switch (event.type) {
     case "EntryEdited": {
-      const { name = state.name, message = state.message } = event.data;
-      return { ...state, version, name, message };
+      const { name = state.name, message = state.message, held } = event.data;
+      return { ...state, version, name, message, status: held ? "held" : state.status };
     }
     case "EntryHidden":
       return { ...state, version, status: "hidden" };
@@ -64,15 +64,19 @@ export function signEntry(entry: Signing): Decision {
   return onStream(entryStream(entry.id), 0, { type: "EntrySigned", data: entry });
 }
 
+export type Editing = { name?: string; message?: string; held?: boolean; ifMatch?: IfMatch };
+
+/** Held, it waits again: what was approved is not what stands there now. */
 export function editEntry(
   state: EntryState | undefined,
-  change: { name?: string; message?: string; ifMatch?: IfMatch },
+  { held = false, ifMatch, ...change }: Editing,
   asker: Asker,
 ): Decision {
   const entry = writable(state, asker);
-  checkMatch(entry.version, change.ifMatch);
-  const data = { id: entry.id, ...different(entry, change) };
-  if (Object.keys(data).length === 1) return NOTHING;
+  checkMatch(entry.version, ifMatch);
+  const changed = different(entry, change);
+  if (Object.keys(changed).length === 0) return NOTHING;
+  const data = { id: entry.id, ...changed, ...(held ? { held } : {}) };
   return onStream(entryStream(entry.id), entry.version, { type: "EntryEdited", data });
 }
 
@@ -88,16 +92,18 @@ export function eraseEntry(
   return { ...onStream(stream, entry.version, event), erase: [stream] };
 }
 
-export function hideEntry(state: EntryState | undefined): Decision {
+export function hideEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
+  checkMatch(entry.version, ifMatch);
   if (entry.status === "hidden") return NOTHING;
   const event = { type: "EntryHidden" as const, data: { id: entry.id } };
   return onStream(entryStream(entry.id), entry.version, event);
 }
 
-/** Shows a hidden entry again, or a held one for the first time. */
-export function restoreEntry(state: EntryState | undefined): Decision {
+/** Shows a hidden entry again, or a held one: as it was read, if its reader says which version. */
+export function restoreEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
+  checkMatch(entry.version, ifMatch);
   if (entry.status === "shown") return NOTHING;
   const event = { type: "EntryRestored" as const, data: { id: entry.id } };
   return onStream(entryStream(entry.id), entry.version, event);

@@ -9,7 +9,15 @@ export type Refused = { values: Record<string, string>; problem: Problem };
 
 export type Again = (c: Context, refused: Refused) => Html;
 
-const MENDABLE = ["invalid", "conflict", "stale", "unavailable", "unauthorized", "too_many"];
+const MENDABLE = [
+  "invalid",
+  "conflict",
+  "stale",
+  "forbidden",
+  "unavailable",
+  "unauthorized",
+  "too_many",
+];
 // Never sent back, however it was refused.
 const SECRET = ["token"];
 

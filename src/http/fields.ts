@@ -46,6 +46,9 @@ const MAX_ID = 2_147_483_647;
 
 export const id = z.int().min(1).max(MAX_ID);
 
+/** What is said of something that was changed, deleted, hidden... */
+export const changed = z.object({ id, message: z.string() });
+
 type WholeOptions = { min: number; max: number; what?: string };
 
 /** A whole number in an address, written in one way only: no sign, no blank, no 1e3 or 0x10. */

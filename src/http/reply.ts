@@ -99,12 +99,20 @@ export function done(c: Context, { status = 200, json, location, etag }: Done): 
   return c.json(json as object, status);
 }
 
-/** If-Match as versions; a `W/` that a proxy added is ignored. */
+/**
+ * If-Match as versions; a `W/` that a proxy added is ignored. A form, which can send no header, has
+ * the version that it was filled from in a field.
+ */
 export function ifMatch(c: Context): number[] | "any" | undefined {
   const header = c.req.header("if-match")?.trim();
-  if (header === undefined || header === "") return undefined;
+  if (header === undefined || header === "") return formMatch(c);
   if (header === "*") return "any";
   return header.split(",").map((tag) =>
     Number(tag.trim().match(/^(?:W\/)?"(\d+)(?:\.\d+)?"$/)?.[1] ?? NaN)
   );
+}
+
+function formMatch(c: Context): number[] | undefined {
+  const version = c.var.body?.form ? c.var.body.fields._match : undefined;
+  return typeof version === "string" && version !== "" ? [Number(version)] : undefined;
 }

@@ -86,7 +86,7 @@ export function adminPage(c: Context, facts: Overview): string {
           <code>ACCESS=guarded</code> to ask for the admin token there.
         </p>
       )}
-      <dl class="figures">
+      <dl class="figures cards">
         <Figure name="State" href="/admin/health">
           <State status={health.status} />
         </Figure>

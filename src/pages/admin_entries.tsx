@@ -49,22 +49,25 @@ export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): s
 }
 
 function Moderated({ entry }: { entry: EntryRow }) {
-  const { id, state } = entry;
+  const { id, state, version } = entry;
   return (
-    <article class="entry">
-      <header dir="auto">
-        <b class="name" dir="auto">{entry.name}</b>
-        <a class="when" href={`/admin/log?stream=entry-${id}`}>
-          <Time at={entry.created_at} />
-        </a>
-      </header>
-      <Text text={entry.message} />
+    <article class="entry managed">
+      <div>
+        <header dir="auto">
+          <b class="name">{entry.name}</b>
+          <a class="when" href={`/admin/log?stream=entry-${id}`}>
+            <Time at={entry.created_at} />
+          </a>
+        </header>
+        <Text text={entry.message} />
+      </div>
       <div class="folds">
         {state === "shown" ? "" : (
           <Form
             action={`/entries/${id}/restore`}
             button={state === "held" ? "Approve" : "Restore"}
             label={`Show entry ${id}`}
+            version={version}
           />
         )}
         {state === "hidden" ? "" : (
@@ -73,6 +76,7 @@ function Moderated({ entry }: { entry: EntryRow }) {
             button="Hide"
             tone="quiet"
             label={`Hide entry ${id}`}
+            version={version}
           />
         )}
         <details>
@@ -82,6 +86,7 @@ function Moderated({ entry }: { entry: EntryRow }) {
             button="Erase for good"
             tone="danger"
             label={`Erase entry ${id}`}
+            version={version}
           >
             <p>Name and message are gone from the log too, and cannot be brought back.</p>
           </Form>

@@ -8,24 +8,46 @@ import { Empty, number, Pager, Time } from "./parts.tsx";
 
 export type Filter = { stream?: string; type?: string; from?: string; to?: string };
 
-export type LogFrame = { events: StoredEvent[]; filter: Filter; before?: number; next?: number };
+export type LogFrame = {
+  events: StoredEvent[];
+  filter: Filter;
+  /** The log's head when these were read. */
+  head: number;
+  before?: number;
+  next?: number;
+};
 
-function addressOf(filter: Filter, more: Record<string, string> = {}): string {
-  const given = Object.entries({ ...filter, ...more }).filter(([, value]) => value !== undefined);
+function searchOf(filter: Filter): string {
+  const given = Object.entries(filter).filter(([, value]) => value !== undefined);
   const search = new URLSearchParams(given as [string, string][]).toString();
-  return search === "" ? "/admin/log" : `/admin/log?${search}`;
+  return search === "" ? "" : `?${search}`;
 }
 
-export function adminLogPage(c: Context, { events, filter, before, next }: LogFrame): string {
-  const growing = before === undefined;
+function addressOf(filter: Filter & { before?: string }): string {
+  return `/admin/log${searchOf(filter)}`;
+}
+
+export function adminLogPage(c: Context, frame: LogFrame): string {
+  const { events, filter, head, before, next } = frame;
+  const growing = before === undefined && filter.to === undefined;
+  const { stream, type } = filter;
   return page(
     <Desk c={c} title="Log">
       <FilterForm filter={filter} />
-      <section id="log" aria-label="Events" data-grows={growing ? "/events/live" : undefined}>
+      <section
+        id="log"
+        aria-labelledby="log-title"
+        data-grows={growing ? `/events/live${searchOf({ stream, type })}` : undefined}
+        data-position={head}
+      >
+        <div class="row">
+          <h2 id="log-title">Events</h2>
+          <button type="button" class="new" data-new="" hidden>0 new</button>
+        </div>
         {events.length === 0 ? <Empty title="No event fits" /> : (
           <ol class="log">
             {events.map((event) => (
-              <li>
+              <li id={`event-${event.position}`}>
                 <a href={`/admin/log/${event.position}`}>
                   {number(event.position)} {event.type}
                 </a>
@@ -52,7 +74,7 @@ export function adminLogPage(c: Context, { events, filter, before, next }: LogFr
           </p>
         )}
       <Pager
-        href={next === undefined ? undefined : addressOf(filter, { before: String(next) })}
+        href={next === undefined ? undefined : addressOf({ ...filter, before: String(next) })}
         text="Older events"
       />
     </Desk>,

@@ -3,7 +3,7 @@ import type { Context } from "../http/context.ts";
 import type { Poll } from "$projections/polls.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { counted, Empty, Field, Form, Pager, type Refused, Summary } from "./parts.tsx";
+import { counted, Empty, Field, Form, Meanwhile, Pager, type Refused, Summary } from "./parts.tsx";
 import { Closing } from "./poll_parts.tsx";
 import { publicPoll } from "../routes/poll_fields.ts";
 
@@ -34,7 +34,9 @@ const RESULTS = {
   after_close: "After the poll is closed",
 };
 
-function PollForm({ poll, refused }: { poll?: Partial<Poll>; refused?: Refused }) {
+type Filled = Partial<Omit<Poll, "version">> & { version?: number | string };
+
+function PollForm({ poll, refused }: { poll?: Filled; refused?: Refused }) {
   const old = refused?.values;
   return (
     <Form
@@ -42,6 +44,7 @@ function PollForm({ poll, refused }: { poll?: Partial<Poll>; refused?: Refused }
       method={poll?.id === undefined ? undefined : "PUT"}
       button={poll?.id === undefined ? "Open the poll" : "Save"}
       label={poll?.id === undefined ? "Open a poll" : "Change the poll"}
+      version={poll?.version}
     >
       <Field name="question" label="Question" value={poll?.question} refused={refused} />
       <Field
@@ -89,7 +92,7 @@ export function adminPollsPage(
   return page(
     <Desk c={c} title="Polls">
       {polls.length === 0 ? <Empty title="No polls yet" /> : (
-        <ul class="list">
+        <ul class="list managed">
           {polls.map((poll) => <Managed poll={poll} />)}
         </ul>
       )}
@@ -106,11 +109,13 @@ function Managed({ poll }: { poll: Poll }) {
   const { id } = poll;
   return (
     <li>
-      <a href={`/polls/${id}`} dir="auto">{poll.question}</a>
-      <p class="hint">
-        <Closing poll={publicPoll(poll)} /> · {counted(poll.voters, "voter")} ·{" "}
-        <a href={`/admin/polls/${id}`}>Change</a>
-      </p>
+      <div>
+        <a href={`/polls/${id}`} dir="auto">{poll.question}</a>
+        <p class="hint">
+          <Closing poll={publicPoll(poll)} /> · {counted(poll.voters, "voter")} ·{" "}
+          <a href={`/admin/polls/${id}`}>Change</a>
+        </p>
+      </div>
       <div class="folds">
         {poll.state === "open"
           ? (
@@ -136,6 +141,7 @@ function Managed({ poll }: { poll: Poll }) {
             method="DELETE"
             button="Delete"
             tone="danger"
+            version={poll.version}
             label={`Delete poll ${id}`}
           >
             <p>Nobody sees it any more; the log keeps it.</p>
@@ -146,11 +152,10 @@ function Managed({ poll }: { poll: Poll }) {
   );
 }
 
-export function adminPollPage(c: Context, poll: Poll, refused?: Refused): string {
+export function adminPollPage(c: Context, poll: Poll): string {
   return page(
     <Desk c={c} title="Change a poll">
-      <Summary refused={refused} />
-      <PollForm poll={poll} refused={refused} />
+      <PollForm poll={poll} />
       <p>
         <a href="/admin/polls">All polls</a>
       </p>
@@ -158,16 +163,28 @@ export function adminPollPage(c: Context, poll: Poll, refused?: Refused): string
   );
 }
 
-export function pollAgain(c: Context, refused: Refused): string {
+/** The form again; if the poll was changed meanwhile, on what it is `now`. */
+export function pollAgain(c: Context, refused: Refused, now?: Poll): string {
   const id = c.req.param("id");
-  const poll = id === undefined ? undefined : { id: Number(id) };
+  const version = now?.version ?? refused.values._match;
+  const poll = id === undefined ? undefined : { id: Number(id), version };
   return page(
     <Desk c={c} title={poll ? "Change a poll" : "Open a poll"}>
       <Summary refused={refused} />
       <PollForm poll={poll} refused={refused} />
+      <Meanwhile facts={now && factsOf(now)} />
       <p>
         <a href="/admin/polls">All polls</a>
       </p>
     </Desk>,
   );
+}
+
+function factsOf({ question, options, results, closes_at }: Poll): Record<string, string> {
+  return {
+    Question: question,
+    Options: options.map(({ text }) => text).join("\n"),
+    "Results are shown": RESULTS[results],
+    "Closes at, in UTC": closes_at === null ? "Never" : new Date(closes_at).toISOString(),
+  };
 }

@@ -17,8 +17,8 @@ export function adminProjectionsPage(c: Context, { head, states, replaying }: Wo
         What is read is worked out from the log, and can be worked out again while the service goes
         on.
       </p>
-      <section id="states" aria-label="Projections" data-refresh={moving ? 1000 : undefined}>
-        <ul class="list">
+      <section id="states" aria-label="Projections" data-refresh={moving ? 500 : 5000}>
+        <ul class="list managed">
           {states.map((state) => (
             <Projection state={state} head={head} replaying={replaying === state.name} />
           ))}
@@ -42,11 +42,13 @@ function Projection({ state, head, replaying }: ProjectionFrame) {
   const { name, position, error, rebuild } = state;
   return (
     <li>
-      <b>{name}</b>
-      <p class="hint">
-        Position {number(position)}, lag {number(Math.max(0, head - position))}
-      </p>
-      {error === null ? "" : <p class="why">Stopped: {error}</p>}
+      <div>
+        <b>{name}</b>
+        <p class="hint">
+          Position {number(position)}, lag {number(Math.max(0, head - position))}
+        </p>
+        {error === null ? "" : <p class="why">Stopped: {error}</p>}
+      </div>
       {rebuild !== null || replaying
         ? (
           <p>
@@ -80,21 +82,23 @@ export function adminCachesPage(c: Context, { counts, history }: Shelves): strin
         seconds, the last ten minutes from left to right.
       </p>
       <section id="shelves" aria-label="Caches" data-refresh={10_000}>
-        {counts.length === 0 ? <Empty title="Nothing was asked for yet" /> : (
-          <ul class="list">
-            {counts.map((one) => (
-              <li>
-                <b>{one.kind}</b>
-                <p class="hint">
-                  Hit rate {percent(rateOf(one))}: {number(one.hits)} hits, {number(one.misses)}
-                  {" "}
-                  misses; {number(one.keys)} kept
-                </p>
-                <Chart slots={history.get(one.kind) ?? []} kind={one.kind} />
-              </li>
-            ))}
-          </ul>
-        )}
+        {counts.length === 0
+          ? <Empty title="Nothing was asked for yet" />
+          : (
+            <ul class="list shelves">
+              {counts.map((one) => (
+                <li>
+                  <b>{one.kind}</b>
+                  <p class="hint">
+                    Hit rate {percent(rateOf(one))}: {number(one.hits)} hits, {number(one.misses)}
+                    {" "}
+                    misses; {number(one.keys)} kept
+                  </p>
+                  <Chart slots={history.get(one.kind) ?? []} kind={one.kind} />
+                </li>
+              ))}
+            </ul>
+          )}
       </section>
       <Form action="/admin/cache/clear" button="Clear" tone="quiet" label="Clear the cache" />
     </Desk>,
@@ -146,7 +150,7 @@ export function adminHealthPage(c: Context, health: Health): string {
   return page(
     <Desk c={c} title="Health">
       <section id="health" aria-label="Health" data-refresh={5000}>
-        <dl class="figures">
+        <dl class="figures cards">
           <div>
             <dt>Service</dt>
             <dd>

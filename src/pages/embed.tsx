@@ -1,6 +1,6 @@
 // The guestbook in the frame of another site's page. (A poll there is its own page in another place.)
 import type { Context } from "../http/context.ts";
-import { type Newest, NewestEntries, SignForm } from "./guestbook.tsx";
+import { type Newest, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
 import { type Refused, Summary } from "./parts.tsx";
 

@@ -14,7 +14,14 @@ const ADVICE: Record<number, { title: string; text: string }> = {
     text: "The address may be mistyped, or what was here has been taken away.",
   },
   405: { title: "That does not work here", text: "" },
+  408: { title: "That took too long to arrive", text: "Please go back and send it once more." },
   409: { title: "Something was in the way", text: "" },
+  412: {
+    title: "That was changed meanwhile",
+    text:
+      "Somebody changed it after you opened the page. Nothing was overwritten: look at it as it " +
+      "is now, and decide again.",
+  },
   413: { title: "That is too long", text: "Please go back and shorten it." },
   422: { title: "Some fields are not right", text: "Please go back and mend them." },
   429: {
@@ -24,8 +31,8 @@ const ADVICE: Record<number, { title: string; text: string }> = {
   },
   503: {
     title: "We cannot do that just now",
-    text: "Something behind this page does not answer. Nothing was saved. Please go back and try " +
-      "again in a moment: your browser still has what you typed.",
+    text: "Something behind this page does not answer. Please try again in a moment. If you were " +
+      "sending something, go back: your browser still has what you typed.",
   },
 };
 
@@ -35,21 +42,36 @@ const OTHERWISE = {
 };
 
 export function errorPage(c: Context, problem: Problem): string {
-  const { title, text } = ADVICE[problem.status] ?? OTHERWISE;
+  const known = problem.status < 500 ? { title: problem.title, text: "" } : OTHERWISE;
+  const { title, text } = ADVICE[problem.status] ?? known;
+  const back = cameFrom(c);
   return page(
     <Layout c={c} title={title} embedded={c.req.path.startsWith("/embed/")}>
       <p class="code">{problem.status}</p>
       <h1>{title}</h1>
       {text === "" ? "" : <p>{text}</p>}
-      {problem.status < 500 && problem.detail ? <p class="hint">{problem.detail}</p> : ""}
+      {problem.status < 500 && problem.detail && !problem.errors
+        ? <p class="hint">{problem.detail}</p>
+        : ""}
       {problem.errors ? <ul>{problem.errors.map((error) => <li>{sentence(error)}</li>)}</ul> : ""}
       {problem.status === 401 ? <LoginForm next={nextOf(c)} /> : ""}
-      <p>
+      <p class="pager">
+        {back ? <a href={back}>{problem.status === 412 ? "See it as it is now" : "Back"}</a> : ""}
         <a href="/">To the guestbook</a>
       </p>
       {problem.request_id ? <p class="hint">Request {problem.request_id}</p> : ""}
     </Layout>,
   );
+}
+
+/** The page of ours whose form or link led here. */
+function cameFrom(c: Context): string | undefined {
+  const from = c.req.header("referer");
+  if (from === undefined || !URL.canParse(from)) return undefined;
+  const { host, pathname, search } = new URL(from);
+  const isOurs = host === c.req.header("host");
+  const isHere = c.req.method === "GET" && pathname === c.req.path;
+  return isOurs && !isHere ? pathname + search : undefined;
 }
 
 function nextOf(c: Context): string {

@@ -1,15 +1,17 @@
 // The items' pages.
 import type { Context } from "../http/context.ts";
-import type { Item, ItemPage } from "$projections/items.ts";
+import type { Item, ItemPage, ItemRow } from "$projections/items.ts";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Field, Form, Pager, type Refused, Summary, Text } from "./parts.tsx";
+import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Text } from "./parts.tsx";
 
 /** Where access is guarded, only the admin is shown what only the admin may do. */
 export function mayWrite(c: Context): boolean {
   return c.var.admin || c.var.services.config.ACCESS === "open";
 }
 
-type ItemFormFrame = { item?: Item; refused?: Refused };
+type Filled = Item & { version?: number | string };
+
+type ItemFormFrame = { item?: Filled; refused?: Refused };
 
 function ItemForm({ item, refused }: ItemFormFrame) {
   return (
@@ -17,6 +19,7 @@ function ItemForm({ item, refused }: ItemFormFrame) {
       action={item ? `/items/${item.id}` : "/items"}
       method={item ? "PUT" : undefined}
       button={item ? "Save" : "Add"}
+      version={item?.version}
       label={item ? "Change this item" : "Add an item"}
     >
       <Field name="name" label="Name" value={item?.name} refused={refused} />
@@ -66,7 +69,7 @@ export function itemsPage(c: Context, { items, next }: ItemPage): string {
   );
 }
 
-export function itemPage(c: Context, item: Item): string {
+export function itemPage(c: Context, item: ItemRow): string {
   return page(
     <Layout c={c} title={item.name}>
       <h1 dir="auto">{item.name}</h1>
@@ -87,6 +90,7 @@ export function itemPage(c: Context, item: Item): string {
                 method="DELETE"
                 button="Delete"
                 tone="danger"
+                version={item.version}
                 label="Delete this item"
               />
             </details>
@@ -100,14 +104,17 @@ export function itemPage(c: Context, item: Item): string {
   );
 }
 
-export function itemAgain(c: Context, refused: Refused): string {
+/** The form again; if the item was changed meanwhile, on what it is `now`. */
+export function itemAgain(c: Context, refused: Refused, now?: ItemRow): string {
   const id = Number(c.req.param("id") ?? 0);
-  const item = id > 0 ? { id, name: "", description: "" } : undefined;
+  const version = now?.version ?? refused.values._match;
+  const item = id > 0 ? { id, name: "", description: "", version } : undefined;
   return page(
     <Layout c={c} title={item ? "Error: change an item" : "Error: add an item"}>
       <h1>{item ? "Change an item" : "Add an item"}</h1>
       <Summary refused={refused} />
       <ItemForm item={item} refused={refused} />
+      <Meanwhile facts={now && { Name: now.name, Description: now.description }} />
       <p>
         <a href="/items">All items</a>
       </p>

@@ -12,6 +12,7 @@ export type Frame = {
 };
 
 const PLACES = [
+  { href: "/", text: "Guestbook" },
   { href: "/polls", text: "Polls" },
   { href: "/users", text: "People" },
   { href: "/items", text: "Items" },
@@ -43,14 +44,13 @@ export function Layout({ c, title, embedded = false, children }: Frame) {
 
 function Header({ c, title }: { c: Context; title: string }) {
   const { path } = c.req;
-  const isHere = (href: string) => path === href || path.startsWith(`${href}/`);
+  const isHere = (href: string) =>
+    path === href || path.startsWith(href === "/" ? "/entries" : `${href}/`);
   return (
     <header class="top">
       <a class="skip" href="#main">Skip to the content</a>
       <nav aria-label="Main">
-        <a class="home" href="/" aria-current={path === "/" ? "page" : undefined} dir="auto">
-          {title}
-        </a>
+        <a class="home" href="/" dir="auto">{title}</a>
         <span class="places">
           {PLACES.map(({ href, text }) => (
             <a href={href} aria-current={isHere(href) ? "page" : undefined}>{text}</a>

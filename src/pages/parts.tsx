@@ -1,6 +1,7 @@
 // The pieces that pages are made of.
 import type { Child } from "hono/jsx";
 import type { Refused } from "../http/again.ts";
+import type { Problem } from "../http/problem.ts";
 
 export type { Refused };
 
@@ -10,10 +11,18 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
   timeZone: "UTC",
 });
 
+// Short, so that a line does not break because of it: "2 hours ago" is to take its place.
+const BRIEF = new Intl.DateTimeFormat("en-GB", {
+  dateStyle: "medium",
+  timeStyle: "short",
+  timeZone: "UTC",
+});
+
 /** In UTC, for everybody the same; the script puts it in the reader's own words and zone. */
 export function Time({ at, as = "ago" }: { at: string | Date; as?: "ago" | "moment" }) {
   const date = new Date(at);
-  return <time datetime={date.toISOString()} data-as={as}>{`${MOMENT.format(date)} UTC`}</time>;
+  const text = (as === "ago" ? BRIEF : MOMENT).format(date);
+  return <time datetime={date.toISOString()} data-as={as}>{`${text} UTC`}</time>;
 }
 
 const COUNT = new Intl.NumberFormat("en-GB");
@@ -22,8 +31,12 @@ export function number(value: number): string {
   return COUNT.format(value);
 }
 
-export function counted(value: number, one: string, many = `${one}s`): string {
-  return `${number(value)} ${value === 1 ? one : many}`;
+export function word(value: number, one: string, many = `${one}s`): string {
+  return value === 1 ? one : many;
+}
+
+export function counted(value: number, one: string, many?: string): string {
+  return `${number(value)} ${word(value, one, many)}`;
 }
 
 export function percent(rate: number): string {
@@ -69,10 +82,25 @@ export function sentence({ field, message }: { field: string; message: string })
   return `${label} ${/^Invalid|^Too small/.test(message) ? "is missing or not right" : message}`;
 }
 
+/** Where nothing that was typed is wrong: said in our words, not in those for programs. */
+const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
+  412: {
+    title: "Changed meanwhile",
+    detail: "Somebody changed this while you were writing, and nothing was overwritten. What you " +
+      "typed is still here: save it again to put it in the place of what is there now.",
+  },
+  503: {
+    title: "We cannot do that just now",
+    detail:
+      "Something behind this page does not answer. What you typed is still here: please try " +
+      "again in a moment.",
+  },
+};
+
 /** Above a form that was refused: what to mend, with links to the fields. */
 export function Summary({ refused }: { refused: Refused | undefined }) {
   if (!refused) return "";
-  const { title, detail, errors = [] } = refused.problem;
+  const { title, detail, errors = [] } = KEPT[refused.problem.status] ?? refused.problem;
   return (
     <div class="alert" role="alert" tabindex={-1} data-focus="">
       <h2>{title}</h2>
@@ -142,16 +170,20 @@ type FormFrame = {
   button: string;
   tone?: "main" | "quiet" | "danger";
   label?: string;
+  /** What it was filled from: refused if there is another version by now. */
+  version?: number | string;
   /** The element that takes in what the answer says, so that the page stays. */
   slot?: string;
   children?: Child;
 };
 
 /** A real form: a browser posts it, the script sends it in place. */
-export function Form({ action, method, button, tone = "main", label, slot, children }: FormFrame) {
+export function Form(frame: FormFrame) {
+  const { action, method, button, tone = "main", label, slot, version, children } = frame;
   return (
     <form method="post" action={action} data-slot={slot} aria-label={label}>
       {method ? <input type="hidden" name="_method" value={method} /> : ""}
+      {version === undefined ? "" : <input type="hidden" name="_match" value={String(version)} />}
       {children}
       <button type="submit" class={tone}>{button}</button>
     </form>
@@ -173,5 +205,23 @@ export function Empty({ title, children }: { title: string; children?: Child }) 
       <p class="empty-title">{title}</p>
       {children}
     </div>
+  );
+}
+
+/** Beside what was typed: what somebody else made of it meanwhile. */
+export function Meanwhile({ facts }: { facts: Record<string, string> | undefined }) {
+  if (!facts) return "";
+  return (
+    <section class="panel" aria-labelledby="meanwhile">
+      <h2 id="meanwhile">What is there now</h2>
+      <dl class="facts">
+        {Object.entries(facts).map(([name, value]) => (
+          <div>
+            <dt>{name}</dt>
+            <dd class="text" dir="auto">{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
   );
 }

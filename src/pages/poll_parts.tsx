@@ -1,6 +1,6 @@
 // A poll's form and its results, on our own pages and inside those of others.
 import type { PublicPoll, Results } from "../routes/poll_fields.ts";
-import { counted, Form, number, percent, type Refused, Time } from "./parts.tsx";
+import { counted, Form, number, percent, type Refused, Time, word } from "./parts.tsx";
 
 type BallotFrame = {
   poll: PublicPoll;
@@ -103,11 +103,14 @@ export function ResultsTable({ poll, results, position, here }: ResultsFrame) {
         {shown
           ? (
             <>
-              <b data-votes="">{number(votes)}</b> votes from{" "}
+              <b data-votes="">{number(votes)}</b>{" "}
+              <span data-word="vote">{word(votes, "vote")}</span>
+              {" from "}
             </>
           )
           : ""}
-        <b data-voters="">{number(poll.voters)}</b> voters
+        <b data-voters="">{number(poll.voters)}</b>{" "}
+        <span data-word="voter">{word(poll.voters, "voter")}</span>
       </p>
       {poll.state === "open"
         ? (

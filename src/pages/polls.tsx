@@ -2,7 +2,8 @@
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
 import type { PublicPoll } from "../routes/poll_fields.ts";
-import type { MyVote, Receipt } from "../routes/polls.ts";
+import type { Receipt } from "../routes/receipts.ts";
+import type { MyVote } from "../routes/votes.ts";
 import { Layout, page } from "./layout.tsx";
 import { Empty, Form, Pager, type Refused, Summary, Time } from "./parts.tsx";
 import { BallotForm, Closing, PollCard, ResultsTable } from "./poll_parts.tsx";

@@ -2,11 +2,14 @@
 import type { Context } from "../http/context.ts";
 import { mayWrite } from "./items.tsx";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Field, Form, Pager, type Refused, Summary, Time } from "./parts.tsx";
+import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Time } from "./parts.tsx";
 
 type Shown = { id: number; name: string; email?: string; created_at: string };
+type Versioned = Shown & { version: number };
 
-type UserFormFrame = { user?: { id: number; name: string; email?: string }; refused?: Refused };
+type Filled = { id: number; name: string; email?: string; version?: number | string };
+
+type UserFormFrame = { user?: Filled; refused?: Refused };
 
 function UserForm({ user, refused }: UserFormFrame) {
   return (
@@ -14,6 +17,7 @@ function UserForm({ user, refused }: UserFormFrame) {
       action={user ? `/users/${user.id}` : "/users"}
       method={user ? "PUT" : undefined}
       button={user ? "Save" : "Add"}
+      version={user?.version}
       label={user ? "Change this person" : "Add a person"}
     >
       <Field name="name" label="Name" autocomplete="off" value={user?.name} refused={refused} />
@@ -64,7 +68,7 @@ export function usersPage(c: Context, { users, next }: { users: Shown[]; next: n
   );
 }
 
-export function userPage(c: Context, user: Shown): string {
+export function userPage(c: Context, user: Versioned): string {
   return page(
     <Layout c={c} title={user.name}>
       <h1 dir="auto">{user.name}</h1>
@@ -96,6 +100,7 @@ export function userPage(c: Context, user: Shown): string {
                 method="DELETE"
                 button="Delete"
                 tone="danger"
+                version={user.version}
                 label="Delete this person"
               />
             </details>
@@ -126,14 +131,17 @@ export function userPage(c: Context, user: Shown): string {
   );
 }
 
-export function userAgain(c: Context, refused: Refused): string {
+/** The form again; if the person was changed meanwhile, on what is there `now`. */
+export function userAgain(c: Context, refused: Refused, now?: Versioned): string {
   const id = Number(c.req.param("id") ?? 0);
-  const user = id > 0 ? { id, name: "" } : undefined;
+  const version = now?.version ?? refused.values._match;
+  const user = id > 0 ? { id, name: "", version } : undefined;
   return page(
     <Layout c={c} title={user ? "Error: change a person" : "Error: add a person"}>
       <h1>{user ? "Change a person" : "Add a person"}</h1>
       <Summary refused={refused} />
       <UserForm user={user} refused={refused} />
+      <Meanwhile facts={now && { Name: now.name, "E-mail address": now.email ?? "" }} />
       <p>
         <a href="/users">All people</a>
       </p>

@@ -87,6 +87,7 @@ export const deskRoutes = [
       before: position.optional(),
     }),
   }, async (c, { query: { stream, type, from, to, before } }) => {
+    const { position: head } = await readHead(c.var.services.sql);
     const found = await readNewest(c.var.services.sql, {
       ...{ stream, type, before, limit: LOG_PAGE + 1 },
       from: from ?? undefined,
@@ -96,7 +97,7 @@ export const deskRoutes = [
     const next = found.length > LOG_PAGE ? events.at(-1)?.position : undefined;
     const minute = (at?: Date | null) => at?.toISOString().slice(0, 16);
     const filter = { stream, type, from: minute(from), to: minute(to) };
-    return adminLogPage(c, { events, filter, before, next });
+    return adminLogPage(c, { events, filter, head, before, next });
   }),
 
   room({

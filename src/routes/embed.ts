@@ -9,9 +9,11 @@ import { pollPage } from "../pages/polls.tsx";
 import type { EntryPage } from "$projections/guestbook.ts";
 import type { Poll } from "$projections/polls.ts";
 import { assetText } from "./assets.ts";
-import { authored, NEWEST } from "./guestbook.ts";
+import { NEWEST } from "./guestbook.ts";
+import { pollOr404 } from "./poll_answer.ts";
 import { publicPoll } from "./poll_fields.ts";
-import { pollOr404, voting } from "./polls.ts";
+import { authored } from "./signing.ts";
+import { voting } from "./votes.ts";
 
 const TAG = "embed";
 const FRAME = { 200: { description: "A page for a frame", type: "text/html" } };

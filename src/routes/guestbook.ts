@@ -1,77 +1,55 @@
-// The guestbook: signing, reading, and what an author or an admin may change.
+// The guestbook: reading it, and what an admin does with its entries. Signing has a file of its own.
 import { z } from "zod";
 import {
-  editEntry,
   entryStream,
   eraseEntry,
   foldEntry,
   hideEntry,
   restoreEntry,
-  signEntry,
 } from "../commands/guestbook.ts";
 import type { Sql } from "../database.ts";
 import { AppError } from "../errors.ts";
-import { refuseFuture } from "./as_of.ts";
-import { type Context, wantsHtml } from "../http/context.ts";
+import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, id, idParams, isoDate, newestFirst, text } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/reply.ts";
-import { digestFor, ensureVisitor } from "../http/visitor.ts";
-import { embeddedSignAgain } from "../pages/embed.tsx";
-import {
-  changeAgain,
-  entryPage,
-  guestbookPage,
-  mineAsPage,
-  olderPage,
-  signAgain,
-} from "../pages/guestbook.tsx";
+import { asOf, idParams, newestFirst } from "../http/fields.ts";
+import { ifMatch, nextLink, show } from "../http/reply.ts";
+import { entryPage, guestbookPage, olderPage } from "../pages/guestbook.tsx";
 import { readStream } from "../store/read.ts";
-import { nextId } from "../store/ids.ts";
-import { write } from "../write.ts";
 import {
-  entriesBy,
-  type Entry,
   type EntryPage,
   type EntryRow,
   findEntry,
   shownEntries,
   shownTotal,
 } from "$projections/guestbook.ts";
+import { refuseFuture } from "./as_of.ts";
+import { asker, entrySchema, publicEntry } from "./entry_fields.ts";
 import { cacheFacts, cacheFactsSchema } from "./facts.ts";
+import { authored } from "./signing.ts";
+import { STALE, verb } from "./verb.ts";
 import { seen } from "./visits.ts";
 
 const TAG = "guestbook";
 const FIRST_PAGE = 10;
 
-const name = text({ max: 100 });
-const message = text({ max: 2000, lines: true });
-const fields = z.object({ name, message });
-const changes = z.object({ name: name.optional(), message: message.optional() });
+/** What is done at the admin desk. */
+const desk = {
+  method: "post",
+  tag: TAG,
+  access: "admin",
+  replies: STALE,
+  next: "/admin/entries",
+} as const;
 
-const entry = z.object({ id, name: z.string(), message: z.string(), created_at: isoDate });
-const changed = z.object({ id, message: z.string() });
-const mine = entry.extend({ state: z.string(), editable: z.boolean() });
-const home = z.object({
+const homeSchema = z.object({
   message: z.string(),
   visits: z.int(),
   total: z.int(),
-  entries: z.array(entry),
+  entries: z.array(entrySchema),
   cache: cacheFactsSchema,
 });
 
-export type Home = z.infer<typeof home> & { next: number | null };
-export type Mine = z.infer<typeof mine>;
-
-/** A visitor as the guestbook sees them. */
-const authorOf = (visitor: string | undefined) => visitor && digestFor("guestbook", visitor);
-
-const publicEntry = ({ id, name, message, created_at }: Entry) => ({
-  id,
-  name,
-  message,
-  created_at,
-});
+export type Home = z.infer<typeof homeSchema> & { next: number | null };
 
 function entryQuestion(id: number) {
   return {
@@ -96,136 +74,13 @@ export const NEWEST = {
   }),
 };
 
-async function asker(c: Context) {
-  const [row] = await c.var.services.sql<{ now: Date }[]>`select clock_timestamp() as now`;
-  return { admin: c.var.admin, author: authorOf(c.var.visitor), now: row?.now ?? new Date() };
-}
-
-async function readEntry(c: Context, id: number) {
-  return foldEntry(await c.var.services.streams.read(entryStream(id)));
-}
-
-/** Readers of pages are thanked, and see an entry that is held; old clients are sent home. */
-function afterSigning(c: Context, entry: { id: number; held: boolean }, base: string): string {
-  const isReader = wantsHtml(c) || base !== "";
-  return isReader || entry.held ? `${base}/entries/mine?thanks=${entry.id}` : "/";
-}
-
-/** What a visitor does with entries of their own: here, and in the frame of another site. */
-export function authored(base: "" | "/embed") {
-  const embedded = base !== "";
-  const place = { embedded, home: embedded ? "/embed/guestbook" : "/", base: `${base}/entries` };
-  return [
-    endpoint({
-      method: "post",
-      path: `${base}/sign`,
-      summary: "Sign the guestbook",
-      tag: TAG,
-      body: fields,
-      replies: {
-        201: { description: "Signed", schema: entry.extend({ held: z.boolean().optional() }) },
-        303: { description: "Signed, by a form" },
-      },
-      again: embedded ? embeddedSignAgain : signAgain,
-    }, async (c, { body }) => {
-      const { sql, config } = c.var.services;
-      const author = authorOf(ensureVisitor(c)) ?? null;
-      const held = config.MODERATION === "before" && !c.var.admin;
-      const id = await nextId(sql, "entry");
-      const { events: [event] } = await write(c, () => signEntry({ id, ...body, author, held }));
-      if (event?.type !== "EntrySigned") throw new AppError("conflict", "not signed");
-      const { data } = event;
-      const json = { id: data.id, name: data.name, message: data.message, created_at: event.at };
-      return done(c, {
-        status: 201,
-        json: data.held ? { ...json, held: true } : json,
-        location: c.var.body.form ? afterSigning(c, data, base) : `/entries/${data.id}`,
-      });
-    }),
-
-    endpoint({
-      method: "get",
-      path: `${base}/entries/mine`,
-      summary: "What this visitor signed: never stored anywhere",
-      tag: TAG,
-      query: z.object({
-        thanks: idParams.shape.id.optional(),
-        changed: idParams.shape.id.optional(),
-        deleted: idParams.shape.id.optional(),
-      }),
-      replies: { 200: { description: "This visitor's entries", schema: z.array(mine) } },
-    }, async (c, { query }) => {
-      const author = authorOf(c.var.visitor);
-      const rows = author ? await entriesBy(c.var.services.sql, author) : [];
-      const { now } = await asker(c);
-      const own = rows.filter(({ state }) => state !== "hidden").map((row) => ({
-        ...publicEntry(JSON.parse(JSON.stringify(row))),
-        state: row.state,
-        editable: now.getTime() - new Date(row.created_at).getTime() < 15 * 60_000,
-      }));
-      c.header("Cache-Control", "private, no-store");
-      if (wantsHtml(c)) return c.html((await mineAsPage(c, own, query, place)).toString());
-      return c.json(own);
-    }),
-
-    endpoint({
-      method: "put",
-      path: `${base}/entries/:id`,
-      summary: "Change an entry: by its author for 15 minutes, by an admin always",
-      tag: TAG,
-      params: idParams,
-      body: changes,
-      replies: {
-        200: { description: "Changed", schema: changed },
-        303: { description: "Changed, by a form" },
-        412: { description: "Changed since it was read" },
-      },
-      again: changeAgain,
-    }, async (c, { params, body }) => {
-      const who = await asker(c);
-      const { events } = await write(c, async (read) => {
-        const state = foldEntry(await read(entryStream(params.id)));
-        return editEntry(state, { ...body, ifMatch: ifMatch(c) }, who);
-      });
-      return done(c, {
-        json: { id: params.id, message: "Updated" },
-        location: `${base}/entries/mine?changed=${params.id}`,
-        etag: events.at(-1)?.version,
-      });
-    }),
-
-    endpoint({
-      method: "delete",
-      path: `${base}/entries/:id`,
-      summary: "Take an entry away for good: by its author for 15 minutes, by an admin always",
-      tag: TAG,
-      params: idParams,
-      replies: {
-        200: { description: "Gone", schema: changed },
-        303: { description: "Gone, by a form" },
-        412: { description: "Changed since it was read" },
-      },
-    }, async (c, { params }) => {
-      const who = await asker(c);
-      await write(
-        c,
-        async (read) => eraseEntry(foldEntry(await read(entryStream(params.id))), who, ifMatch(c)),
-      );
-      return done(c, {
-        json: { id: params.id, message: "Deleted" },
-        location: `${base}/entries/mine?deleted=${params.id}`,
-      });
-    }),
-  ];
-}
-
 export const guestbookRoutes = [
   endpoint({
     method: "get",
     path: "/",
     summary: "The guestbook: its form, the newest entries, totals and how often it was seen",
     tag: TAG,
-    replies: { 200: { description: "The guestbook", schema: home } },
+    replies: { 200: { description: "The guestbook", schema: homeSchema } },
   }, async (c) => {
     const { cache, config } = c.var.services;
     const visits = await seen(c, "/");
@@ -249,7 +104,7 @@ export const guestbookRoutes = [
     summary: "Entries, newest first",
     tag: TAG,
     query: newestFirst,
-    replies: { 200: { description: "A page of entries", schema: z.array(entry) } },
+    replies: { 200: { description: "A page of entries", schema: z.array(entrySchema) } },
   }, async (c, { query }) => {
     const answer = await c.var.services.cache.read({
       key: `entries:${query.limit}:${query.before ?? ""}`,
@@ -274,7 +129,7 @@ export const guestbookRoutes = [
     tag: TAG,
     params: idParams,
     query: asOf,
-    replies: { 200: { description: "The entry", schema: entry } },
+    replies: { 200: { description: "The entry", schema: entrySchema } },
   }, async (c, { params, query }) => {
     const answer = await c.var.services.cache.read(entryQuestion(params.id));
     if (query.asOf !== undefined && answer.text !== "null") {
@@ -287,41 +142,39 @@ export const guestbookRoutes = [
     });
   }),
 
-  moderation("hide", "Hide an entry", "Hidden"),
-  moderation("restore", "Show an entry that was hidden or held", "Restored"),
-  moderation("erase", "Erase an entry for good", "Erased"),
+  verb({
+    ...desk,
+    path: "/entries/:id/hide",
+    summary: "Hide an entry",
+    word: "Hidden",
+  }, async (read, { c, id }) => hideEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
+
+  verb({
+    ...desk,
+    path: "/entries/:id/restore",
+    summary: "Show an entry that was hidden or held",
+    word: "Restored",
+  }, async (read, { c, id }) => restoreEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
+
+  verb({
+    ...desk,
+    path: "/entries/:id/erase",
+    summary: "Erase an entry for good",
+    word: "Erased",
+  }, async (read, { c, id }) => {
+    return eraseEntry(foldEntry(await read(entryStream(id))), await asker(c), ifMatch(c));
+  }),
 ];
 
-function moderation(verb: "hide" | "restore" | "erase", summary: string, word: string) {
-  return endpoint({
-    method: "post",
-    path: `/entries/:id/${verb}`,
-    summary,
-    tag: TAG,
-    access: "admin",
-    params: idParams,
-    replies: {
-      200: { description: word, schema: changed },
-      303: { description: `${word}, by a form` },
-    },
-  }, async (c, { params }) => {
-    const who = await asker(c);
-    await write(c, async (read) => {
-      const state = foldEntry(await read(entryStream(params.id)));
-      if (verb === "hide") return hideEntry(state);
-      return verb === "restore" ? restoreEntry(state) : eraseEntry(state, who);
-    });
-    return done(c, { json: { id: params.id, message: word }, location: "/admin/entries" });
-  });
-}
-
-/** Folded from its own stream, under today's rules of what may be seen. */
+/** Folded from its own stream: what was shown then, of what is still shown today. */
 async function entryAsOf(c: Context, id: number, position: number): Promise<Response> {
   await refuseFuture(c.var.services.sql, position);
   const events = await readStream(c.var.services.sql, entryStream(id), position);
   const state = foldEntry(events);
-  const today = await readEntry(c, id);
-  if (!state || today?.status !== "shown") throw new AppError("not_found", "no such entry then");
+  const today = foldEntry(await c.var.services.streams.read(entryStream(id)));
+  if (state?.status !== "shown" || today?.status !== "shown") {
+    throw new AppError("not_found", "no such entry then");
+  }
   c.header("Cache-Control", "no-store");
   c.header("Tallybook-Position", String(position));
   return c.json({

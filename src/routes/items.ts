@@ -3,19 +3,20 @@ import { z } from "zod";
 import { changeItem, createItem, deleteItem, foldItem, itemStream } from "../commands/items.ts";
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { id, idParams, oldestFirst, text } from "../http/fields.ts";
+import { changed, id, idParams, oldestFirst, text } from "../http/fields.ts";
 import { done, ifMatch, nextLink, show } from "../http/reply.ts";
 import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";
 import { write } from "../write.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
+import { againOn } from "./stale.ts";
+import { STALE, verb } from "./verb.ts";
 
 const TAG = "items";
 
 const name = text({ max: 100 });
 const description = text({ min: 0, max: 2000, lines: true });
 const item = z.object({ id, name: z.string(), description: z.string() });
-const changed = z.object({ id, message: z.string() });
 
 const publicItem = ({ id, name, description }: Item) => ({ id, name, description });
 
@@ -96,7 +97,7 @@ export const itemsRoutes = [
       303: { description: "Updated, by a form" },
       412: { description: "Changed since it was read" },
     },
-    again: itemAgain,
+    again: (c, refused) => againOn(c, refused, findItem, itemAgain),
   }, async (c, { params, body }) => {
     const { events } = await write(c, async (read) => {
       const state = foldItem(await read(itemStream(params.id)));
@@ -109,23 +110,14 @@ export const itemsRoutes = [
     });
   }),
 
-  endpoint({
+  verb({
     method: "delete",
     path: "/items/:id",
     summary: "Delete an item",
     tag: TAG,
     access: "guarded",
-    params: idParams,
-    replies: {
-      200: { description: "Deleted", schema: changed },
-      303: { description: "Deleted, by a form" },
-      412: { description: "Changed since it was read" },
-    },
-  }, async (c, { params }) => {
-    await write(
-      c,
-      async (read) => deleteItem(foldItem(await read(itemStream(params.id))), ifMatch(c)),
-    );
-    return done(c, { json: { id: params.id, message: "Deleted" }, location: "/items" });
-  }),
+    replies: STALE,
+    word: "Deleted",
+    next: "/items",
+  }, async (read, { c, id }) => deleteItem(foldItem(await read(itemStream(id))), ifMatch(c))),
 ];

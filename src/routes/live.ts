@@ -2,7 +2,7 @@
 // that was cut off goes on where it stopped and never shows an older number after a newer one.
 import { z } from "zod";
 import type { EventType, Recorded } from "$events/mod.ts";
-import { shownTotal } from "$projections/guestbook.ts";
+import { shownEntries, shownTotal } from "$projections/guestbook.ts";
 import { findPoll, type Poll } from "$projections/polls.ts";
 import type { Sql } from "../database.ts";
 import { AppError } from "../errors.ts";
@@ -16,6 +16,8 @@ import { filters } from "./log.ts";
 import { publicPoll } from "./poll_fields.ts";
 
 const PAGE = 100;
+/** As many as the guestbook's first page has. */
+const NEWEST = 10;
 const STREAM = { "content-type": "text/event-stream" };
 
 async function live(c: Context, topic: Topic, after: number | undefined): Promise<Response> {
@@ -64,7 +66,16 @@ async function entryMessages(sql: Sql, events: Recorded[]): Promise<Message[]> {
   const added = events.flatMap((event) =>
     event.type === "EntrySigned" && !event.data.held && !event.erased ? [event.data.id] : []
   );
+  added.push(...await approved(sql, events));
   return [{ id: last.position, event: "entries", data: JSON.stringify({ added, total }) }];
+}
+
+/** What was approved is new to readers; what was hidden long ago and comes back is not. */
+async function approved(sql: Sql, events: Recorded[]): Promise<number[]> {
+  const ids = new Set(events.flatMap((e) => e.type === "EntryRestored" ? [e.data.id] : []));
+  if (ids.size === 0) return [];
+  const { entries } = await shownEntries(sql, { limit: NEWEST });
+  return entries.map(({ id }) => id).filter((id) => ids.has(id));
 }
 
 /**

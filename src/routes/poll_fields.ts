@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { id, isoDate, moment, text } from "../http/fields.ts";
-import type { Ballot, Poll } from "$projections/polls.ts";
+import type { Poll } from "$projections/polls.ts";
+import type { Ballot } from "$projections/votes.ts";
 
 const SLUG = /^[a-z0-9][a-z0-9_-]{0,49}$/;
 

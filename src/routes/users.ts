@@ -15,20 +15,21 @@ import { AppError } from "../errors.ts";
 import { refuseFuture } from "./as_of.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, email, id, idParams, isoDate, oldestFirst, text } from "../http/fields.ts";
+import { asOf, changed, email, id, idParams, isoDate, oldestFirst, text } from "../http/fields.ts";
 import { done, ifMatch, nextLink, show } from "../http/reply.ts";
 import { userAgain, userPage, usersPage } from "../pages/users.tsx";
 import { nextId } from "../store/ids.ts";
 import { readStream } from "../store/read.ts";
 import { type ReadStream, write } from "../write.ts";
 import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
+import { againOn } from "./stale.ts";
+import { STALE, verb } from "./verb.ts";
 
 const TAG = "users";
 
 const name = text({ max: 100 });
 const user = z.object({ id, name: z.string(), email: z.string().optional(), created_at: isoDate });
 const created = user.extend({ message: z.string() });
-const changed = z.object({ id, message: z.string() });
 const event = z.object({
   position: z.int(),
   type: z.string(),
@@ -101,7 +102,7 @@ export const usersRoutes = [
     }
     return await show<UserRow>(c, answer, {
       variant: variantOf(c),
-      page: (data) => userPage(c, shownUser(c, data)),
+      page: (data) => userPage(c, { ...shownUser(c, data), version: data.version }),
       json: (data) => shownUser(c, data),
       // Of one version there are two answers then, and no tag may stand for both.
       etag: ({ version }) => variantOf(c) === "public" ? `"${version}.0"` : `"${version}"`,
@@ -151,7 +152,7 @@ export const usersRoutes = [
       409: { description: "The e-mail address is taken" },
       412: { description: "Changed since it was read" },
     },
-    again: userAgain,
+    again: (c, refused) => againOn(c, refused, findUser, userAgain),
   }, async (c, { params, body }) => {
     const { events } = await write(c, async (read) => {
       const state = foldUser(await read(userStream(params.id)));
@@ -170,43 +171,31 @@ export const usersRoutes = [
     });
   }),
 
-  endpoint({
+  verb({
     method: "delete",
     path: "/users/:id",
     summary: "Take a user out of every read",
     tag: TAG,
     access: "guarded",
-    params: idParams,
-    replies: {
-      200: { description: "Deleted", schema: changed },
-      303: { description: "Deleted, by a form" },
-      412: { description: "Changed since it was read" },
-    },
-  }, async (c, { params }) => {
-    await write(c, async (read) => {
-      const state = foldUser(await read(userStream(params.id)));
-      return deleteUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
-    });
-    return done(c, { json: { id: params.id, message: "Deleted" }, location: "/users" });
+    replies: STALE,
+    word: "Deleted",
+    next: "/users",
+  }, async (read, { c, id }) => {
+    const state = foldUser(await read(userStream(id)));
+    return deleteUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
   }),
 
-  endpoint({
+  verb({
     method: "post",
     path: "/users/:id/erase",
     summary: "Erase a user's personal fields for good",
     tag: TAG,
     access: "admin",
-    params: idParams,
-    replies: {
-      200: { description: "Erased", schema: changed },
-      303: { description: "Erased, by a form" },
-    },
-  }, async (c, { params }) => {
-    await write(c, async (read) => {
-      const state = foldUser(await read(userStream(params.id)));
-      return eraseUser(state, await readClaim(read, state?.claim ?? ""));
-    });
-    return done(c, { json: { id: params.id, message: "Erased" }, location: "/users" });
+    word: "Erased",
+    next: "/users",
+  }, async (read, { id }) => {
+    const state = foldUser(await read(userStream(id)));
+    return eraseUser(state, await readClaim(read, state?.claim ?? ""));
   }),
 
   endpoint({

@@ -174,7 +174,23 @@ describe("the log at the desk", () => {
     await page.goto("/admin/log");
     await page.getByText("Updates by itself").waitFor();
     const { json } = await post(stack.url, "/sign", { name: "Now", message: "Just now" });
-    await page.getByRole("link", { name: `entry-${json.id}`, exact: true }).waitFor();
+    const link = page.getByRole("link", { name: `entry-${json.id}`, exact: true });
+    await page.getByRole("button", { name: /^\d+ new$/ }).waitFor();
+    assertEquals(await link.count(), 0);
+    await page.getByRole("button", { name: /^\d+ new$/ }).click();
+    await link.waitFor();
+    await page.context().close();
+  });
+
+  it("counts only what fits its filter", async () => {
+    const page = await visitor(browser, stack.url);
+    await logIn(page, stack.secrets.ADMIN_TOKEN);
+    await page.goto("/admin/log?type=ItemCreated");
+    await page.getByText("Updates by itself").waitFor();
+    await post(stack.url, "/sign", { name: "Other", message: "Not an item" });
+    const token = stack.secrets.ADMIN_TOKEN;
+    await post(stack.url, "/items", { name: "Kettle" }, { token });
+    await page.getByRole("button", { name: "1 new" }).waitFor();
     await page.context().close();
   });
 });

@@ -80,3 +80,49 @@ export function readFeed(text) {
     contents: [...feed.querySelectorAll("entry > content")].map(({ textContent }) => textContent),
   };
 }
+
+/** Fields and buttons that can be seen, but whose edge cannot. */
+export function boundaries() {
+  const found = [
+    ...document.querySelectorAll("button, textarea, select, input:not([type=hidden])"),
+  ];
+  return found.filter((element) => element.checkVisibility()).filter((element) => {
+    if (["radio", "checkbox"].includes(element.type)) return false;
+    const { borderTopStyle, borderTopWidth, borderTopColor, backgroundColor } = getComputedStyle(
+      element,
+    );
+    return borderTopStyle === "none" || parseFloat(borderTopWidth) < 1 ||
+      borderTopColor === backgroundColor || borderTopColor === "rgba(0, 0, 0, 0)";
+  }).map(({ outerHTML }) => outerHTML.slice(0, 80));
+}
+
+export function ringOf() {
+  const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(document.activeElement);
+  const seen = document.activeElement !== document.body && outlineStyle !== "none" &&
+    parseFloat(outlineWidth) >= 2 && outlineColor !== "rgba(0, 0, 0, 0)";
+  return seen ? "seen" : `${document.activeElement.outerHTML.slice(0, 80)} ${outlineStyle}`;
+}
+
+/** What has moved since this was first asked, and what moves now. */
+export async function moving() {
+  if (!globalThis.moves) {
+    globalThis.moves = [];
+    for (const type of ["transitionrun", "animationstart"]) {
+      addEventListener(type, (event) => {
+        globalThis.moves.push(`${type} ${event.propertyName ?? event.animationName}`);
+      });
+    }
+  }
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const now = document.getAnimations().map((one) => one.animationName ?? one.transitionProperty);
+  return [...globalThis.moves, ...now.map((name) => `running ${name}`)];
+}
+
+export function outlineOf(element) {
+  const { outlineStyle, outlineWidth } = getComputedStyle(element);
+  return [outlineStyle, outlineWidth];
+}
+
+export function edgeOf(element) {
+  return getComputedStyle(element).borderBlockEndColor;
+}

@@ -92,6 +92,17 @@ describe("editEntry()", () => {
     }
   });
 
+  it("holds again what was approved, where it is to be held, and nothing else of it", () => {
+    const change = { message: "Buy now", held: true };
+    assertEquals(editEntry(given(held, restored), change, author), edited(2, change));
+    assertEquals(editEntry(given(held), change, author), edited(1, change));
+    assertNothing(editEntry(given(held, restored), { message: "Hello", held: true }, author));
+    const data = { id: 7, ...change };
+    const state = given(held, restored, { type: "EntryEdited", data });
+    assertEquals([state?.status, state?.message], ["held", "Buy now"]);
+    assertEquals(restoreEntry(state).streams[0]?.events, [restored]);
+  });
+
   it("lets an author mend an entry that is held", () => {
     assertEquals(editEntry(given(held), { name: "A" }, author), edited(1, { name: "A" }));
   });

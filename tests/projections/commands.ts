@@ -28,7 +28,7 @@ export const command = fc.oneof(
   fc.record({
     do: fc.constant("edit" as const),
     id: few,
-    change: fc.record({ name: text, message: text }, given),
+    change: fc.record({ name: text, message: text, held: fc.boolean() }, given),
   }),
   fc.record({ do: fc.constantFrom("hide" as const, "restore", "eraseEntry"), id: few }),
   fc.record({ do: fc.constant("register" as const), id: few, name: text, email: few }),

@@ -28,9 +28,12 @@ class Model {
         this.entries.set(facts.id, row);
         break;
       }
-      case "EntryEdited":
-        this.#change(this.entries, event.data.id, { ...event.data, edited_at: at });
+      case "EntryEdited": {
+        const { held, ...facts } = event.data;
+        const state = held ? { state: "held" } : {};
+        this.#change(this.entries, facts.id, { ...facts, ...state, edited_at: at });
         break;
+      }
       case "EntryHidden":
         this.#change(this.entries, event.data.id, { state: "hidden" });
         break;

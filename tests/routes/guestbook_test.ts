@@ -92,6 +92,21 @@ describe("the guestbook", () => {
     assertEquals((await moderated.admin().post(`/entries/${id}/restore`)).status, 200);
     assertEquals((await author.get(`/entries/${id}`)).status, 200);
     assertEquals(await total(), before + 1);
+
+    const edit = await author.put(`/entries/${id}`, { message: "Buy now" });
+    assertEquals([edit.status, edit.get("held")], [200, true]);
+    assertEquals((await author.get(`/entries/${id}`)).status, 404, "edited: it waits again");
+    assertEquals(await total(), before);
+    assertEquals((await author.get("/entries/mine")).get("0.message"), "Buy now");
+    await author.put(`/entries/${id}`, { message: "Welcome" });
+    assertEquals((await moderated.admin().post(`/entries/${id}/restore`)).status, 200);
+    assertEquals((await author.get(`/entries/${id}`)).get("message"), "Welcome");
+    assertEquals(await total(), before + 1);
+    const unread = `/entries/${id}?asOf=${edit.headers.get("tallybook-position")}`;
+    assertEquals((await author.get(unread)).status, 404, "nobody ever approved that");
+    await moderated.admin().put(`/entries/${id}`, { message: "Mended" });
+    assertEquals((await author.get(`/entries/${id}`)).get("message"), "Mended");
+
     const own = await moderated.admin().post("/sign", { name: "Admin", message: "at once" });
     assertEquals(own.get("held"), undefined);
   });

@@ -73,6 +73,21 @@ describe("live", () => {
     }
   });
 
+  it("tells of an entry when it is approved, and not of an old one that comes back", async () => {
+    await using moderated = await service.place.open({ MODERATION: "before" });
+    const sign = async () =>
+      idOf(await moderated.client().post("/sign", { name: "Ada", message: "Hi" }));
+    const old = await sign();
+    for (let i = 0; i < 10; i++) await service.client().post("/sign", { name: "B", message: "c" });
+    const fresh = await sign();
+    await using entries = await listen(`${service.url}/entries/live`);
+    const told = () => entries.got.flatMap(({ data }) => data.added);
+    await moderated.admin().post(`/entries/${old}/restore`);
+    await moderated.admin().post(`/entries/${fresh}/restore`);
+    await until(() => told().includes(fresh));
+    assertEquals(told(), [fresh]);
+  });
+
   it("goes on after the last id, and tells nobody what they know", async () => {
     const poll = idOf(await service.admin().post("/polls", { question: "?", options: ["a", "b"] }));
     const url = `${service.url}/polls/${poll}/live`;

@@ -219,7 +219,9 @@ function follow(address, { event, from, told }) {
   const open = () => {
     clearTimeout(retry);
     if (source || document.hidden) return;
-    source = new EventSource(last === undefined ? address : `${address}?after=${last}`);
+    const place = new URL(address, location.href);
+    if (last !== undefined) place.searchParams.set("after", last);
+    source = new EventSource(place);
     source.addEventListener("open", () => lively(true));
     source.addEventListener(event, (message) => {
       const id = Number(message.lastEventId);
@@ -262,32 +264,32 @@ function lively(on) {
   }
 }
 
-function followEntries(list) {
+const MOST_WAITING = 999;
+
+/** What is new waits behind a button: nothing moves under the reader's eyes. */
+function followNew(list, address, { event, parts, idsOf }) {
   const waiting = new Set();
-  const button = () => $("[data-new]", list);
   const show = () => {
-    for (const id of waiting) if (document.getElementById(`entry-${id}`)) waiting.delete(id);
-    const place = button();
-    if (!place) return;
-    place.hidden = waiting.size === 0;
-    place.textContent = `${waiting.size} new`;
+    for (const id of waiting) if (document.getElementById(id)) waiting.delete(id);
+    const button = $("[data-new]", list);
+    if (!button) return;
+    button.hidden = waiting.size === 0;
+    button.textContent = `${waiting.size}${waiting.size < MOST_WAITING ? "" : "+"} new`;
   };
-  const stream = follow(list.dataset.entries, {
-    event: "entries",
+  const stream = follow(address, {
+    event,
     from: Number(list.dataset.position),
-    told({ added, total }) {
-      added.forEach((id) => waiting.add(id));
+    told(data, position) {
+      for (const id of idsOf(data, position)) if (waiting.size < MOST_WAITING) waiting.add(id);
       show();
       if (waiting.size > 0) say(`${waiting.size} new`);
-      const figure = $("[data-total]");
-      if (figure) figure.textContent = total.toLocaleString("en-GB");
     },
   });
-  const open = async (event) => {
-    if (!event.target.closest("[data-new]")) return;
+  const open = async (click) => {
+    if (!click.target.closest("[data-new]")) return;
     const fresh = [...waiting];
-    await renew(["newest", "figures"]);
-    for (const id of fresh) document.getElementById(`entry-${id}`)?.classList.add("fresh");
+    await renew(parts);
+    for (const id of fresh) document.getElementById(id)?.classList.add("fresh");
     $("h2", list)?.setAttribute("tabindex", "-1");
     $("h2", list)?.focus();
   };
@@ -301,6 +303,26 @@ function followEntries(list) {
   closers.push(() => {
     list.removeEventListener("click", open);
     list.removeEventListener("renewed", renewed);
+  });
+}
+
+function followEntries(list) {
+  followNew(list, list.dataset.entries, {
+    event: "entries",
+    parts: ["newest", "figures"],
+    idsOf({ added, total }) {
+      const figure = $("[data-total]");
+      if (figure) figure.textContent = total.toLocaleString("en-GB");
+      return added.map((id) => `entry-${id}`);
+    },
+  });
+}
+
+function followLog(list) {
+  followNew(list, list.dataset.grows, {
+    event: "event",
+    parts: [list.id],
+    idsOf: (_, position) => [`event-${position}`],
   });
 }
 
@@ -327,7 +349,8 @@ function followPoll(place) {
       draw(place, poll);
       if (Date.now() - spoken < SPOKEN_MS) return;
       spoken = Date.now();
-      say(`Results: ${poll.votes} votes from ${poll.voters} voters`);
+      const { votes, voters } = poll;
+      say(`Results: ${votes} ${word(votes, "vote")} from ${voters} ${word(voters, "voter")}`);
     },
   });
   closers.push(() => clearTimeout(renewing));
@@ -340,10 +363,14 @@ async function renewAll(place, poll) {
   await renew(["results"]).catch(() => {});
 }
 
+const word = (count, one) => count === 1 ? one : `${one}s`;
+
 function draw(place, poll) {
   const number = (value) => value.toLocaleString("en-GB");
-  $("[data-votes]", place).textContent = number(poll.votes);
-  $("[data-voters]", place).textContent = number(poll.voters);
+  for (const [what, count] of [["vote", poll.votes], ["voter", poll.voters]]) {
+    $(`[data-${what}s]`, place).textContent = number(count);
+    $(`[data-word=${what}]`, place).textContent = word(count, what);
+  }
   for (const { id, votes } of poll.options) {
     const row = $$("[data-option]", place).find(({ dataset }) => dataset.option === id);
     if (!row) return void renew(["results"]).catch(() => {});
@@ -352,21 +379,6 @@ function draw(place, poll) {
     $("[data-share]", row).textContent = `${share} %`;
     $(".fill", row).setAttribute("width", `${share}%`);
   }
-}
-
-function followLog(list) {
-  let waiting;
-  follow(list.dataset.grows, {
-    event: "event",
-    from: undefined,
-    told() {
-      waiting ??= setTimeout(() => {
-        waiting = undefined;
-        renew([list.id]).catch(() => {});
-      }, 500);
-    },
-  });
-  closers.push(() => clearTimeout(waiting));
 }
 
 function refreshOften(place) {

@@ -1,0 +1,34 @@
+// What an entry looks like from outside, and who asks for it.
+import { z } from "zod";
+import type { Asker } from "../commands/guestbook.ts";
+import type { Context } from "../http/context.ts";
+import { id, isoDate } from "../http/fields.ts";
+import { digestFor } from "../http/visitor.ts";
+import { clock } from "../store/clock.ts";
+import type { Entry } from "$projections/guestbook.ts";
+
+export const entrySchema = z.object({
+  id,
+  name: z.string(),
+  message: z.string(),
+  created_at: isoDate,
+});
+
+export function publicEntry({ id, name, message, created_at }: Entry): Entry {
+  return { id, name, message, created_at };
+}
+
+/** A visitor as the guestbook sees them. */
+export function authorOf(visitor: string | undefined): string | undefined {
+  return visitor && digestFor("guestbook", visitor);
+}
+
+/** Whether what this caller writes waits to be approved. */
+export function isHeld(c: Context): boolean {
+  return c.var.services.config.MODERATION === "before" && !c.var.admin;
+}
+
+export async function asker(c: Context): Promise<Asker> {
+  const now = await clock(c.var.services.sql);
+  return { admin: c.var.admin, author: authorOf(c.var.visitor), now };
+}

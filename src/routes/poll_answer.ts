@@ -1,0 +1,21 @@
+// One poll as the cache answers it: what every call about a poll begins with.
+import type { Answer } from "../cache/tier.ts";
+import { AppError } from "../errors.ts";
+import type { Context } from "../http/context.ts";
+import { findPoll, type Poll } from "$projections/polls.ts";
+
+export function pollAnswer(c: Context, id: number): Promise<Answer> {
+  return c.var.services.cache.read({
+    key: `poll:${id}`,
+    tags: [`poll:${id}`],
+    projection: "polls",
+    load: (sql) => findPoll(sql, id),
+  });
+}
+
+export async function pollOr404(c: Context, id: number): Promise<{ poll: Poll; answer: Answer }> {
+  const answer = await pollAnswer(c, id);
+  const poll = JSON.parse(answer.text) as Poll | null;
+  if (!poll) throw new AppError("not_found", "no such poll");
+  return { poll, answer };
+}

@@ -1,0 +1,57 @@
+// Receipts: whether a vote is counted, to be asked by whoever holds its receipt.
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import { wantsHtml } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { id, isoDate } from "../http/fields.ts";
+import { receiptPage } from "../pages/polls.tsx";
+import { clock } from "../store/clock.ts";
+import { signHead } from "../store/heads.ts";
+import { readEvents, readHead } from "../store/read.ts";
+import { findPoll } from "$projections/polls.ts";
+import { ballotAt } from "$projections/votes.ts";
+import { receiptOf } from "./poll_fields.ts";
+
+const receiptSchema = z.object({
+  receipt: z.string(),
+  counted: z.boolean(),
+  poll: id,
+  position: z.int(),
+  seal: z.string(),
+  at: isoDate,
+  head: z.object({
+    position: z.int(),
+    seal: z.string(),
+    at: isoDate,
+    key: z.string(),
+    signature: z.string(),
+  }),
+});
+
+export type Receipt = z.infer<typeof receiptSchema>;
+
+export const receiptRoute = endpoint({
+  method: "get",
+  path: "/receipts/:receipt",
+  summary: "Whether a vote is counted, where, and under which seal and signed head",
+  tag: "polls",
+  params: z.object({ receipt: z.string() }),
+  replies: { 200: { description: "What became of it", schema: receiptSchema } },
+}, async (c, { params }) => {
+  const { sql, secrets } = c.var.services;
+  const position = Number(params.receipt.match(/^(\d{1,15})-[0-9a-f]{32}$/)?.[1] ?? 0);
+  const [event] = await readEvents(sql, { after: position - 1, until: position });
+  if (position === 0 || !event || receiptOf(event) !== params.receipt) {
+    throw new AppError("not_found", "no such receipt");
+  }
+  if (event.type !== "VoteCast" && event.type !== "VoteChanged") {
+    throw new AppError("not_found", "no such receipt");
+  }
+  const { poll } = event.data;
+  const counted = await ballotAt(sql, poll, position) && await findPoll(sql, poll) !== undefined;
+  const head = signHead(secrets.signing, await readHead(sql), await clock(sql));
+  c.header("Cache-Control", "no-store");
+  const at = event.at.toISOString();
+  const found = { receipt: params.receipt, counted, poll, position, seal: event.seal, at, head };
+  return wantsHtml(c) ? c.html(receiptPage(c, found)) : c.json(found);
+});

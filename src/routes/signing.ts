@@ -1,0 +1,142 @@
+// What a visitor does in the guestbook: sign, and see, change or take away entries of their own.
+import { z } from "zod";
+import { editEntry, entryStream, eraseEntry, foldEntry, signEntry } from "../commands/guestbook.ts";
+import { AppError } from "../errors.ts";
+import { type Context, wantsHtml } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { changed, idParams, text } from "../http/fields.ts";
+import { done, ifMatch } from "../http/reply.ts";
+import { ensureVisitor } from "../http/visitor.ts";
+import { embeddedSignAgain } from "../pages/embed.tsx";
+import { signAgain } from "../pages/guestbook.tsx";
+import { changeAgain, mineAsPage } from "../pages/own_entries.tsx";
+import { clock } from "../store/clock.ts";
+import { nextId } from "../store/ids.ts";
+import { write } from "../write.ts";
+import { entriesBy, findEntry } from "$projections/guestbook.ts";
+import { asker, authorOf, entrySchema, isHeld, publicEntry } from "./entry_fields.ts";
+import { againOn } from "./stale.ts";
+import { STALE, verb } from "./verb.ts";
+
+const TAG = "guestbook";
+
+const name = text({ max: 100 });
+const message = text({ max: 2000, lines: true });
+const fields = z.object({ name, message });
+const changes = z.object({ name: name.optional(), message: message.optional() });
+const mineSchema = entrySchema.extend({
+  state: z.string(),
+  editable: z.boolean(),
+  version: z.int(),
+});
+
+export type Mine = z.infer<typeof mineSchema>;
+
+/** Readers of pages are thanked, and see an entry that is held; old clients are sent home. */
+function afterSigning(c: Context, entry: { id: number; held: boolean }, base: string): string {
+  const isReader = wantsHtml(c) || base !== "";
+  return isReader || entry.held ? `${base}/entries/mine?thanks=${entry.id}` : "/";
+}
+
+/** What a visitor does with entries of their own: here, and in the frame of another site. */
+export function authored(base: "" | "/embed") {
+  const embedded = base !== "";
+  const place = { embedded, home: embedded ? "/embed/guestbook" : "/", base: `${base}/entries` };
+  return [
+    endpoint({
+      method: "post",
+      path: `${base}/sign`,
+      summary: "Sign the guestbook",
+      tag: TAG,
+      body: fields,
+      replies: {
+        201: {
+          description: "Signed",
+          schema: entrySchema.extend({ held: z.boolean().optional() }),
+        },
+        303: { description: "Signed, by a form" },
+      },
+      again: embedded ? embeddedSignAgain : signAgain,
+    }, async (c, { body }) => {
+      const author = authorOf(ensureVisitor(c)) ?? null;
+      const held = isHeld(c);
+      const id = await nextId(c.var.services.sql, "entry");
+      const { events: [event] } = await write(c, () => signEntry({ id, ...body, author, held }));
+      if (event?.type !== "EntrySigned") throw new AppError("conflict", "not signed");
+      const { data } = event;
+      const json = { id: data.id, name: data.name, message: data.message, created_at: event.at };
+      return done(c, {
+        status: 201,
+        json: data.held ? { ...json, held: true } : json,
+        location: c.var.body.form ? afterSigning(c, data, base) : `/entries/${data.id}`,
+      });
+    }),
+
+    endpoint({
+      method: "get",
+      path: `${base}/entries/mine`,
+      summary: "What this visitor signed: never stored anywhere",
+      tag: TAG,
+      query: z.object({
+        thanks: idParams.shape.id.optional(),
+        changed: idParams.shape.id.optional(),
+        deleted: idParams.shape.id.optional(),
+      }),
+      replies: { 200: { description: "This visitor's entries", schema: z.array(mineSchema) } },
+    }, async (c, { query }) => {
+      const author = authorOf(c.var.visitor);
+      const rows = author ? await entriesBy(c.var.services.sql, author) : [];
+      const now = await clock(c.var.services.sql);
+      const own = rows.filter(({ state }) => state !== "hidden").map((row) => ({
+        ...publicEntry(JSON.parse(JSON.stringify(row))),
+        state: row.state,
+        version: row.version,
+        editable: now.getTime() - new Date(row.created_at).getTime() < 15 * 60_000,
+      }));
+      c.header("Cache-Control", "private, no-store");
+      if (wantsHtml(c)) return c.html((await mineAsPage(c, own, query, place)).toString());
+      return c.json(own);
+    }),
+
+    endpoint({
+      method: "put",
+      path: `${base}/entries/:id`,
+      summary: "Change an entry: by its author for 15 minutes, by an admin always",
+      tag: TAG,
+      params: idParams,
+      body: changes,
+      replies: {
+        200: { description: "Changed", schema: changed.extend({ held: z.boolean().optional() }) },
+        303: { description: "Changed, by a form" },
+        412: { description: "Changed since it was read" },
+      },
+      again: (c, refused) => againOn(c, refused, findEntry, changeAgain),
+    }, async (c, { params, body }) => {
+      const who = await asker(c);
+      const { events } = await write(c, async (read) => {
+        const state = foldEntry(await read(entryStream(params.id)));
+        return editEntry(state, { ...body, held: isHeld(c), ifMatch: ifMatch(c) }, who);
+      });
+      const [event] = events;
+      const held = event?.type === "EntryEdited" && event.data.held;
+      return done(c, {
+        json: { id: params.id, message: "Updated", ...(held ? { held } : {}) },
+        location: `${base}/entries/mine?changed=${params.id}`,
+        etag: event?.version,
+      });
+    }),
+
+    verb({
+      method: "delete",
+      path: `${base}/entries/:id`,
+      summary: "Take an entry away for good: by its author for 15 minutes, by an admin always",
+      tag: TAG,
+      replies: STALE,
+      word: "Deleted",
+      next: (id) => `${base}/entries/mine?deleted=${id}`,
+    }, async (read, { c, id }) => {
+      const who = await asker(c);
+      return eraseEntry(foldEntry(await read(entryStream(id))), who, ifMatch(c));
+    }),
+  ];
+}

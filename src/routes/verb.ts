@@ -1,0 +1,51 @@
+// A call that does one thing to what its address names: write, then say that it is done. Most verbs
+// of the admin desk and every DELETE are of this shape.
+import type { z } from "zod";
+import type { Decision } from "../commands/decision.ts";
+import type { Context } from "../http/context.ts";
+import { type Access, endpoint, type Reply } from "../http/endpoint.ts";
+import { changed, idParams } from "../http/fields.ts";
+import { done } from "../http/reply.ts";
+import { type ReadStream, write } from "../write.ts";
+
+type Verb<Fields extends z.ZodType> = {
+  method: "post" | "delete";
+  path: string;
+  summary: string;
+  tag: string;
+  access?: Access;
+  body?: Fields;
+  replies?: Record<number, Reply>;
+  /** What the answer says. */
+  word: string;
+  /** Where a form goes on to. */
+  next: string | ((id: number) => string);
+};
+
+type Asked<Fields extends z.ZodType> = {
+  c: Context;
+  id: number;
+  body: z.output<Fields>;
+};
+
+/** Where a verb honours If-Match. */
+export const STALE: Record<number, Reply> = { 412: { description: "Changed since it was read" } };
+
+export function verb<Fields extends z.ZodType>(
+  { word, next, replies, ...spec }: Verb<Fields>,
+  decide: (read: ReadStream, asked: Asked<Fields>) => Promise<Decision>,
+) {
+  return endpoint({
+    ...spec,
+    params: idParams,
+    replies: {
+      200: { description: word, schema: changed },
+      303: { description: `${word}, by a form` },
+      ...replies,
+    },
+  }, async (c, { params: { id }, body }) => {
+    await write(c, (read) => decide(read, { c, id, body }));
+    const location = typeof next === "string" ? next : next(id);
+    return done(c, { json: { id, message: word }, location });
+  });
+}

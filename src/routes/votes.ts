@@ -1,0 +1,176 @@
+// Voting: casting, changing and withdrawing a vote, and seeing one's own.
+import { z } from "zod";
+import {
+  ballotStream,
+  castVote,
+  foldBallot,
+  foldPoll,
+  pollStream,
+  withdrawVote,
+} from "../commands/polls.ts";
+import { AppError } from "../errors.ts";
+import type { Refused } from "../http/again.ts";
+import { type Context, wantsHtml } from "../http/context.ts";
+import { endpoint } from "../http/endpoint.ts";
+import { idParams } from "../http/fields.ts";
+import { done } from "../http/reply.ts";
+import { digestFor, ensureVisitor } from "../http/visitor.ts";
+import { ballotPage, pollPage } from "../pages/polls.tsx";
+import { readStream } from "../store/read.ts";
+import { write } from "../write.ts";
+import { DEFAULT_POLL } from "$projections/polls.ts";
+import { pollOr404 } from "./poll_answer.ts";
+import {
+  ballotInput,
+  publicPoll,
+  receiptOf,
+  resultsOf,
+  resultsSchema,
+  resultsShown,
+  voteSchema,
+} from "./poll_fields.ts";
+import { verb } from "./verb.ts";
+
+const TAG = "polls";
+
+const mineSchema = z.object({
+  options: z.array(z.string()),
+  receipt: z.string().nullable(),
+  position: z.int().nullable(),
+  results: resultsSchema.nullable(),
+});
+
+export type MyVote = z.infer<typeof mineSchema>;
+
+/** One ballot a voter and poll: two polls see two strangers. */
+function voterIn(poll: number, visitor: string): string {
+  return digestFor(`poll-${poll}`, visitor);
+}
+
+type Cast = { status: 200 | 201; receipt: string; position: number; options: string[] };
+
+async function cast(c: Context, poll: number, options: string[]): Promise<Cast> {
+  const isNew = c.var.visitor === undefined && c.req.header("idempotency-key") === undefined;
+  const voter = voterIn(poll, ensureVisitor(c));
+  const stream = ballotStream(poll, voter);
+  const { events: [event], position } = await write(c, async (read) => {
+    const state = foldPoll(await read(pollStream(poll)));
+    return castVote(state, foldBallot(isNew ? [] : await read(stream)), { voter, options });
+  });
+  const vote = event ?? (await readStream(c.var.services.sql, stream, position)).at(-1);
+  if (vote?.type !== "VoteCast" && vote?.type !== "VoteChanged") {
+    throw new AppError("conflict", "the vote was withdrawn meanwhile");
+  }
+  return {
+    status: event?.type === "VoteCast" ? 201 : 200,
+    receipt: receiptOf(vote),
+    position: event ? position : vote.position,
+    options: vote.data.options,
+  };
+}
+
+/** What a voter does: on our own pages, and in the frame of another site. */
+export function voting(base: "/polls" | "/embed/polls") {
+  return [
+    endpoint({
+      method: "post",
+      path: `${base}/:id/votes`,
+      summary: "Cast or change this voter's vote",
+      tag: TAG,
+      params: idParams,
+      body: ballotInput,
+      replies: {
+        200: { description: "Changed, or as it was", schema: voteSchema },
+        201: { description: "Cast", schema: voteSchema },
+        303: { description: "Cast, by a form" },
+        409: { description: "The poll is closed" },
+      },
+      again: (c, refused) => voteAgain(c, base, refused),
+    }, async (c, { params, body }) => {
+      const { status, ...json } = await cast(c, params.id, body.option);
+      return done(c, {
+        status,
+        json,
+        location: `${base}/${params.id}/mine?thanks=${json.receipt}`,
+      });
+    }),
+
+    verb({
+      method: "delete",
+      path: `${base}/:id/votes`,
+      summary: "Withdraw this voter's vote",
+      tag: TAG,
+      replies: { 409: { description: "The poll is closed" } },
+      word: "Withdrawn",
+      next: (id) => `${base}/${id}/mine?withdrawn=1`,
+    }, async (read, { c, id }) => {
+      const { visitor } = c.var;
+      if (visitor === undefined) throw new AppError("not_found", "no vote to withdraw");
+      const voter = voterIn(id, visitor);
+      const poll = foldPoll(await read(pollStream(id)));
+      return withdrawVote(poll, foldBallot(await read(ballotStream(id, voter))), voter);
+    }),
+
+    endpoint({
+      method: "get",
+      path: `${base}/:id/mine`,
+      summary: "This voter's vote, and the results where voting opens them: never stored anywhere",
+      tag: TAG,
+      params: idParams,
+      query: z.object({
+        thanks: z.string().max(60).optional(),
+        withdrawn: z.string().max(1).optional(),
+      }),
+      replies: { 200: { description: "The vote, or none", schema: mineSchema } },
+    }, async (c, { params, query }) => {
+      const { poll, answer } = await pollOr404(c, params.id);
+      const { visitor } = c.var;
+      const events = visitor
+        ? await c.var.services.streams.read(ballotStream(params.id, voterIn(params.id, visitor)))
+        : [];
+      const { options } = foldBallot(events);
+      const vote = options.length > 0 ? events.at(-1) : undefined;
+      const mine: MyVote = {
+        options,
+        receipt: vote ? receiptOf(vote) : null,
+        position: vote?.position ?? null,
+        results: resultsShown(poll, options.length > 0) ? resultsOf(poll) : null,
+      };
+      c.header("Cache-Control", "private, no-store");
+      if (wantsHtml(c)) {
+        const { position } = answer;
+        return c.html(ballotPage(c, { poll: publicPoll(poll), mine, query, base, position }));
+      }
+      return c.json(mine);
+    }),
+  ];
+}
+
+async function voteAgain(c: Context, base: "/polls" | "/embed/polls", refused: Refused) {
+  const { poll, answer } = await pollOr404(c, Number(c.req.param("id")));
+  return pollPage(c, publicPoll(poll), { base, position: answer.position, refused });
+}
+
+/** As the old clients vote: in the default poll, whose answer says that the vote is queued. */
+export const oldVote = endpoint({
+  method: "post",
+  path: "/vote",
+  summary: "Vote in the default poll, as the old clients do",
+  tag: TAG,
+  body: ballotInput,
+  replies: {
+    200: {
+      description: "Counted: durable before this answer",
+      schema: voteSchema.extend({ status: z.string(), message: z.string() }),
+    },
+    303: { description: "Counted, by a form" },
+    404: { description: "There is no default poll" },
+    409: { description: "The poll is closed" },
+  },
+}, async (c, { body }) => {
+  const { status: _, ...vote } = await cast(c, DEFAULT_POLL, body.option);
+  return done(c, {
+    json: { status: "Queued", message: "Vote received", ...vote },
+    location: `/polls/${DEFAULT_POLL}/mine?thanks=${vote.receipt}`,
+  });
+});

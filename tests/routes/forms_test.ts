@@ -1,0 +1,123 @@
+// Forms of a browser without script: which version they were filled from, and what that is good for.
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { type Client, idOf } from "../support/api.ts";
+import { openService, type Service } from "../support/service.ts";
+
+const HTML = { accept: "text/html" };
+
+type Subject = {
+  noun: string;
+  /** Makes one; answers the page that has its forms, and where they go to. */
+  make: (service: Service) => Promise<{ client: Client; page: string; action: string }>;
+  first: Record<string, string>;
+  second: Record<string, string>;
+};
+
+const subjects: Subject[] = [
+  {
+    noun: "an item",
+    async make(service) {
+      const client = service.client();
+      const path = `/items/${idOf(await client.post("/items", { name: "Kettle" }))}`;
+      return { client, page: path, action: path };
+    },
+    first: { name: "First" },
+    second: { name: "Second" },
+  },
+  {
+    noun: "a person",
+    async make(service) {
+      const client = service.client();
+      const user = { name: "Ada", email: `${crypto.randomUUID()}@example.com` };
+      const path = `/users/${idOf(await client.post("/users", user))}`;
+      return { client, page: path, action: path };
+    },
+    first: { name: "First" },
+    second: { name: "Second" },
+  },
+  {
+    noun: "an entry of one's own",
+    async make(service) {
+      const client = service.client();
+      const id = idOf(await client.post("/sign", { name: "Ada", message: "Hi" }));
+      return { client, page: "/entries/mine", action: `/entries/${id}` };
+    },
+    first: { message: "First" },
+    second: { message: "Second" },
+  },
+  {
+    noun: "a poll",
+    async make(service) {
+      const client = service.admin();
+      const id = idOf(await client.post("/polls", { question: "Old?", options: ["a", "b"] }));
+      return { client, page: `/admin/polls/${id}`, action: `/polls/${id}` };
+    },
+    first: { question: "First" },
+    second: { question: "Second" },
+  },
+];
+
+/** The version in the form that means this method and goes to this address. */
+function versionIn(page: string, action: string, method?: string): string {
+  const forms = page.match(/<form .*?<\/form>/gs) ?? [];
+  const form = forms.find((one) =>
+    one.includes(`action="${action}"`) &&
+    (method === undefined || one.includes(`name="_method" value="${method}"`))
+  );
+  return form?.match(/name="_match" value="(\d+)"/)?.[1] ?? "none";
+}
+
+describe("a form", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+  });
+  after(async () => await service[Symbol.asyncDispose]());
+
+  for (const { noun, make, first, second } of subjects) {
+    it(`to change ${noun} is refused when it was changed meanwhile, and kept`, async () => {
+      const { client, page, action } = await make(service);
+      const _match = versionIn((await client.get(page, HTML)).text, action, "PUT");
+      assertEquals(_match, "1");
+      const save = (fields: Record<string, string>, match: string) =>
+        client.form(action, { _method: "PUT", _match: match, ...fields }, HTML);
+      assertEquals((await save(first, _match)).status, 303);
+      const late = await save(second, _match);
+      assertEquals(late.status, 412);
+      assertMatch(late.text, /Changed meanwhile/);
+      assert(late.text.includes("Second"), "what was typed");
+      assert(late.text.includes("First"), "what is there now");
+      const fresh = versionIn(late.text, action, "PUT");
+      assertEquals(fresh, "2");
+      assertEquals((await save(second, fresh)).status, 303);
+    });
+  }
+
+  it("to delete what was changed meanwhile is refused", async () => {
+    const client = service.client();
+    const action = `/items/${idOf(await client.post("/items", { name: "Kettle" }))}`;
+    const _match = versionIn((await client.get(action, HTML)).text, action, "DELETE");
+    await client.put(action, { name: "Changed" });
+    const late = await client.form(action, { _method: "DELETE", _match }, HTML);
+    assertEquals(late.status, 412);
+    assertMatch(late.text, /That was changed meanwhile/);
+    assertEquals((await client.get(action)).get("name"), "Changed");
+  });
+
+  it("to approve an entry is for the text that was read", async () => {
+    await using moderated = await service.place.open({ MODERATION: "before" });
+    const author = moderated.client();
+    const admin = moderated.admin();
+    const id = idOf(await author.post("/sign", { name: "Ada", message: "Hi" }));
+    const desk = async () => (await admin.get("/admin/entries?state=held", HTML)).text;
+    const approve = `/entries/${id}/restore`;
+    const _match = versionIn(await desk(), approve);
+    await author.put(`/entries/${id}`, { message: "Buy now" });
+    assertEquals((await admin.form(approve, { _match }, HTML)).status, 412);
+    assertEquals((await author.get(`/entries/${id}`)).status, 404);
+    const again = versionIn(await desk(), approve);
+    assertEquals((await admin.form(approve, { _match: again }, HTML)).status, 303);
+    assertEquals((await author.get(`/entries/${id}`)).get("message"), "Buy now");
+  });
+});
