@@ -27,7 +27,7 @@ export async function formAgain(
   error: AppError,
   problem: Problem,
 ): Promise<string | undefined> {
-  const { again, body } = c.var;
+  const [again, body] = [c.get("again"), c.get("body")];
   if (!again || !body?.form || !wantsHtml(c) || !MENDABLE.includes(error.code)) return undefined;
   const fields = Object.entries(body.fields).filter(([name]) => !SECRET.includes(name));
   const values = Object.fromEntries(

@@ -113,6 +113,6 @@ export function ifMatch(c: Context): number[] | "any" | undefined {
 }
 
 function formMatch(c: Context): number[] | undefined {
-  const version = c.var.body?.form ? c.var.body.fields._match : undefined;
+  const version = c.get("body")?.form ? c.get("body").fields._match : undefined;
   return typeof version === "string" && version !== "" ? [Number(version)] : undefined;
 }

@@ -77,7 +77,7 @@ export type Overview = {
 
 export function adminPage(c: Context, facts: Overview): string {
   const { health, cache, entries, held, polls } = facts;
-  const guarded = c.var.services.config.ACCESS === "guarded";
+  const guarded = c.get("services").config.ACCESS === "guarded";
   return page(
     <Desk c={c} title="Overview">
       {guarded ? "" : (

@@ -146,7 +146,7 @@ function Chart({ slots, kind }: { slots: Slot[]; kind: string }) {
 }
 
 export function adminHealthPage(c: Context, health: Health): string {
-  const { config } = c.var.services;
+  const { config } = c.get("services");
   return page(
     <Desk c={c} title="Health">
       <section id="health" aria-label="Health" data-refresh={5000}>

@@ -6,8 +6,8 @@ import { type Refused, Summary } from "./parts.tsx";
 
 export function embeddedGuestbook(c: Context, newest: Newest): string {
   return page(
-    <Layout c={c} title={c.var.services.config.SITE_TITLE} embedded>
-      <h1 dir="auto">{c.var.services.config.SITE_TITLE}</h1>
+    <Layout c={c} title={c.get("services").config.SITE_TITLE} embedded>
+      <h1 dir="auto">{c.get("services").config.SITE_TITLE}</h1>
       <section class="sign" aria-label="Sign the guestbook">
         <SignForm action="/embed/sign" slot="signed" />
         <div id="signed"></div>

@@ -18,7 +18,7 @@ function xml(text: string): string {
 }
 
 export function atomFeed(c: Context, entries: Entry[]): string {
-  const { PUBLIC_URL, SITE_TITLE } = c.var.services.config;
+  const { PUBLIC_URL, SITE_TITLE } = c.get("services").config;
   // Never from the Host header, which anybody may make up: links without a site are the reader's own.
   const base = PUBLIC_URL?.replace(/\/$/, "") ?? "";
   const ids = base || "urn:tallybook";

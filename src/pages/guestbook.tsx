@@ -8,7 +8,7 @@ import { Empty, number, Pager, percent, type Refused, Summary } from "./parts.ts
 
 export function guestbookPage(c: Context, home: Home & { position: number }): string {
   return page(
-    <Layout c={c} title={c.var.services.config.SITE_TITLE}>
+    <Layout c={c} title={c.get("services").config.SITE_TITLE}>
       <h1 dir="auto">{home.message}</h1>
       <div class="halves">
         <section aria-labelledby="sign-title">

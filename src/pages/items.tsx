@@ -6,7 +6,7 @@ import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Text } fro
 
 /** Where access is guarded, only the admin is shown what only the admin may do. */
 export function mayWrite(c: Context): boolean {
-  return c.var.admin || c.var.services.config.ACCESS === "open";
+  return c.get("admin") || c.get("services").config.ACCESS === "open";
 }
 
 type Filled = Item & { version?: number | string };

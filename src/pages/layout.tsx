@@ -19,7 +19,7 @@ const PLACES = [
 ];
 
 export function Layout({ c, title, embedded = false, children }: Frame) {
-  const { SITE_TITLE } = c.var.services.config;
+  const { SITE_TITLE } = c.get("services").config;
   return (
     <html lang="en" class={embedded ? "embedded" : "whole"}>
       <head>

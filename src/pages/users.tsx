@@ -104,7 +104,7 @@ export function userPage(c: Context, user: Versioned): string {
                 label="Delete this person"
               />
             </details>
-            {c.var.admin
+            {c.get("admin")
               ? (
                 <details>
                   <summary>Erase</summary>

@@ -35,7 +35,7 @@ function openSession(c: Context, id: string): void {
     path: "/",
     httpOnly: true,
     sameSite: "Strict",
-    secure: isSecure(c, c.var.services.config.PUBLIC_URL),
+    secure: isSecure(c, c.get("services").config.PUBLIC_URL),
     maxAge: SESSION_SECONDS,
   });
 }
@@ -49,8 +49,8 @@ export const adminRoutes = [
     replies: { 200: { description: "A page", type: "text/html" } },
   }, async (c) => {
     c.header("Cache-Control", "no-store");
-    if (!c.var.admin) return c.html(loginPage(c));
-    const { services } = c.var;
+    if (!c.get("admin")) return c.html(loginPage(c));
+    const services = c.get("services");
     const { sql } = services;
     return c.html(adminPage(c, {
       health: await healthOf(services),
@@ -74,7 +74,7 @@ export const adminRoutes = [
     },
     again: loginPage,
   }, async (c, { body }) => {
-    const { services, client, limits } = c.var;
+    const [services, client, limits] = [c.get("services"), c.get("client"), c.get("limits")];
     limits.checkGuesses(client);
     if (!sameDigest(body.token, await services.adminDigest())) {
       limits.noteGuess(client);
@@ -95,7 +95,7 @@ export const adminRoutes = [
     },
   }, async (c) => {
     const session = getCookie(c, SESSION_COOKIE);
-    if (session) await c.var.services.sessions.close(session);
+    if (session) await c.get("services").sessions.close(session);
     deleteCookie(c, SESSION_COOKIE, { path: "/" });
     return done(c, { json: { message: "Logged out" }, location: "/admin" });
   }),
@@ -113,7 +113,7 @@ export const adminRoutes = [
       409: { description: "Another replay is under way" },
     },
   }, async (c, { body }) => {
-    await c.var.services.mending.start(body.projection ? [body.projection] : []);
+    await c.get("services").mending.start(body.projection ? [body.projection] : []);
     return done(c, { json: { message: "Replaying" }, location: "/admin/projections" });
   }),
 
@@ -127,7 +127,7 @@ export const adminRoutes = [
       200: { description: "The verdict", schema: verdict },
     },
   }, async (c) => {
-    const found = await verifyLog(c.var.services.sql);
+    const found = await verifyLog(c.get("services").sql);
     const json = found.ok ? { ok: true, ...found.head } : found;
     c.header("Cache-Control", "no-store");
     return wantsHtml(c) ? c.html(adminVerifyPage(c, json)) : c.json(json);
@@ -144,7 +144,7 @@ export const adminRoutes = [
       303: { description: "Cleared, by a form" },
     },
   }, async (c) => {
-    await c.var.services.cache.tier.clear();
+    await c.get("services").cache.tier.clear();
     return done(c, { json: { message: "Cleared" }, location: "/admin/caches" });
   }),
 ];

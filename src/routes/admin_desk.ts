@@ -52,7 +52,7 @@ export const deskRoutes = [
     summary: "Entries to approve, hide, restore and erase",
     query: z.object({ state: state.optional(), before: idParams.shape.id.optional() }),
   }, async (c, { query: { state: asked, before } }) => {
-    const { sql, config } = c.var.services;
+    const { sql, config } = c.get("services");
     const state = asked ?? (config.MODERATION === "before" ? "held" : "shown");
     const found = await entriesIn(sql, state, { limit: PAGE + 1, before });
     const entries = found.slice(0, PAGE);
@@ -64,14 +64,14 @@ export const deskRoutes = [
     path: "/admin/polls",
     summary: "Polls to open, change, close, reopen and delete",
     query: newestFirst,
-  }, async (c, { query }) => adminPollsPage(c, await listPolls(c.var.services.sql, query))),
+  }, async (c, { query }) => adminPollsPage(c, await listPolls(c.get("services").sql, query))),
 
   room({
     path: "/admin/polls/:id",
     summary: "One poll to change",
     params: idParams,
   }, async (c, { params }) => {
-    const poll = await findPoll(c.var.services.sql, params.id);
+    const poll = await findPoll(c.get("services").sql, params.id);
     if (!poll) throw new AppError("not_found", "no such poll");
     return adminPollPage(c, JSON.parse(JSON.stringify(poll)));
   }),
@@ -87,8 +87,8 @@ export const deskRoutes = [
       before: position.optional(),
     }),
   }, async (c, { query: { stream, type, from, to, before } }) => {
-    const { position: head } = await readHead(c.var.services.sql);
-    const found = await readNewest(c.var.services.sql, {
+    const { position: head } = await readHead(c.get("services").sql);
+    const found = await readNewest(c.get("services").sql, {
       ...{ stream, type, before, limit: LOG_PAGE + 1 },
       from: from ?? undefined,
       to: to ?? undefined,
@@ -105,7 +105,7 @@ export const deskRoutes = [
     summary: "One event in full",
     params: z.object({ position }),
   }, async (c, { params }) => {
-    const { sql } = c.var.services;
+    const { sql } = c.get("services");
     const at = { after: params.position - 1, until: params.position, limit: 1 };
     const [stored] = await readStored(sql, at);
     if (!stored) throw new AppError("not_found", "the log has not come that far");
@@ -116,7 +116,7 @@ export const deskRoutes = [
     path: "/admin/projections",
     summary: "How far the read models are, and how far a replay",
   }, async (c) => {
-    const { sql, mending } = c.var.services;
+    const { sql, mending } = c.get("services");
     const states = await projectionStates(sql);
     const head = await readHead(sql);
     return adminProjectionsPage(c, {
@@ -130,7 +130,7 @@ export const deskRoutes = [
     path: "/admin/caches",
     summary: "How well the caches do",
   }, async (c) => {
-    const { cache, cacheWatch } = c.var.services;
+    const { cache, cacheWatch } = c.get("services");
     await cacheWatch.note();
     const [history, keys] = [await cacheWatch.read(), await cache.tier.keys().catch(() => [])];
     const counts = [...history].map(([kind, slots]) => ({
@@ -145,7 +145,7 @@ export const deskRoutes = [
   room({
     path: "/admin/health",
     summary: "How the service and its parts are",
-  }, async (c) => adminHealthPage(c, await healthOf(c.var.services))),
+  }, async (c) => adminHealthPage(c, await healthOf(c.get("services")))),
 
   room({
     path: "/admin/verify",
@@ -156,7 +156,7 @@ export const deskRoutes = [
 /** An event that no schema of today fits is shown as it is stored. */
 async function readable(c: Context, stored: StoredEvent): Promise<OneEvent> {
   try {
-    const [event] = await decode(c.var.services.sql, [stored]);
+    const [event] = await decode(c.get("services").sql, [stored]);
     return { stored, data: event?.data ?? stored.data, erased: event?.erased ?? false };
   } catch (error) {
     if (error instanceof AppError) return { stored, data: stored.data, erased: false };

@@ -18,7 +18,7 @@ export function documentRoutes(others: Endpoint[]): Endpoint[] {
       tag: "guestbook",
       replies: { 200: { description: "Atom", type: "application/atom+xml" } },
     }, async (c) => {
-      const answer = await c.var.services.cache.read({
+      const answer = await c.get("services").cache.read({
         key: "entries:feed",
         tags: ["entries"],
         projection: "guestbook",
@@ -40,7 +40,7 @@ export function documentRoutes(others: Endpoint[]): Endpoint[] {
       replies: { 200: { description: "OpenAPI 3.1" } },
     }, (c) => {
       c.header("Cache-Control", "no-cache");
-      return c.json(openapiOf([...others, ...routes], c.var.services.config.SITE_TITLE));
+      return c.json(openapiOf([...others, ...routes], c.get("services").config.SITE_TITLE));
     }),
 
     endpoint({

@@ -56,7 +56,7 @@ export const embedRoutes = [
     tag: TAG,
     replies: FRAME,
   }, async (c) => {
-    const answer = await c.var.services.cache.read(NEWEST);
+    const answer = await c.get("services").cache.read(NEWEST);
     return await show<EntryPage & { total: number }>(c, answer, {
       page: (newest) => embeddedGuestbook(c, { ...newest, position: answer.position }),
       onlyPage: true,

@@ -25,10 +25,10 @@ export function authorOf(visitor: string | undefined): string | undefined {
 
 /** Whether what this caller writes waits to be approved. */
 export function isHeld(c: Context): boolean {
-  return c.var.services.config.MODERATION === "before" && !c.var.admin;
+  return c.get("services").config.MODERATION === "before" && !c.get("admin");
 }
 
 export async function asker(c: Context): Promise<Asker> {
-  const now = await clock(c.var.services.sql);
-  return { admin: c.var.admin, author: authorOf(c.var.visitor), now };
+  const now = await clock(c.get("services").sql);
+  return { admin: c.get("admin"), author: authorOf(c.get("visitor")), now };
 }

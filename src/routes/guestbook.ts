@@ -82,7 +82,7 @@ export const guestbookRoutes = [
     tag: TAG,
     replies: { 200: { description: "The guestbook", schema: homeSchema } },
   }, async (c) => {
-    const { cache, config } = c.var.services;
+    const { cache, config } = c.get("services");
     const visits = await seen(c, "/");
     const answer = await cache.read(NEWEST);
     const facts = JSON.parse(answer.text) as EntryPage & { total: number };
@@ -90,7 +90,7 @@ export const guestbookRoutes = [
       message: `Welcome to ${config.SITE_TITLE}`,
       visits,
       ...facts,
-      cache: await cacheFacts(c.var.services),
+      cache: await cacheFacts(c.get("services")),
     };
     return await show<Home>(c, { ...answer, text: JSON.stringify(data) }, {
       page: (home) => guestbookPage(c, { ...home, position: answer.position }),
@@ -106,7 +106,7 @@ export const guestbookRoutes = [
     query: newestFirst,
     replies: { 200: { description: "A page of entries", schema: z.array(entrySchema) } },
   }, async (c, { query }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `entries:${query.limit}:${query.before ?? ""}`,
       tags: ["entries"],
       projection: "guestbook",
@@ -131,7 +131,7 @@ export const guestbookRoutes = [
     query: asOf,
     replies: { 200: { description: "The entry", schema: entrySchema } },
   }, async (c, { params, query }) => {
-    const answer = await c.var.services.cache.read(entryQuestion(params.id));
+    const answer = await c.get("services").cache.read(entryQuestion(params.id));
     if (query.asOf !== undefined && answer.text !== "null") {
       return await entryAsOf(c, params.id, query.asOf);
     }
@@ -168,10 +168,10 @@ export const guestbookRoutes = [
 
 /** Folded from its own stream: what was shown then, of what is still shown today. */
 async function entryAsOf(c: Context, id: number, position: number): Promise<Response> {
-  await refuseFuture(c.var.services.sql, position);
-  const events = await readStream(c.var.services.sql, entryStream(id), position);
+  await refuseFuture(c.get("services").sql, position);
+  const events = await readStream(c.get("services").sql, entryStream(id), position);
   const state = foldEntry(events);
-  const today = foldEntry(await c.var.services.streams.read(entryStream(id)));
+  const today = foldEntry(await c.get("services").streams.read(entryStream(id)));
   if (state?.status !== "shown" || today?.status !== "shown") {
     throw new AppError("not_found", "no such entry then");
   }

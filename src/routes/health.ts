@@ -69,7 +69,7 @@ const answers = {
 const live = z.object({ status: z.literal("alive") });
 
 async function answerHealth(c: Context): Promise<Response> {
-  const health = await healthOf(c.var.services);
+  const health = await healthOf(c.get("services"));
   c.header("Cache-Control", "no-store");
   return c.json(health, health.postgres === "ok" ? 200 : 503);
 }
@@ -109,7 +109,7 @@ export const healthRoutes = [
     tag: "health",
     replies: { 200: { description: "Prometheus text", type: "text/plain" } },
   }, async (c) => {
-    const { registry } = c.var.services.metrics;
+    const { registry } = c.get("services").metrics;
     c.header("Cache-Control", "no-store");
     return c.body(await registry.metrics(), 200, { "content-type": registry.contentType });
   }),

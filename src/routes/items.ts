@@ -29,14 +29,14 @@ export const itemsRoutes = [
     query: oldestFirst,
     replies: { 200: { description: "A page of items", schema: z.array(item) } },
   }, async (c, { query: { limit, after = 0 } }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `items:${limit}:${after}`,
       tags: ["items"],
       projection: "items",
       load: (sql) => listItems(sql, { limit, after }),
     });
     return await show<ItemPage>(c, answer, {
-      variant: String(c.var.admin),
+      variant: String(c.get("admin")),
       page: (data) => itemsPage(c, data),
       json: ({ items }) => items,
       link: ({ next }) => next === null ? undefined : nextLink("/items", { limit, after: next }),
@@ -51,14 +51,14 @@ export const itemsRoutes = [
     params: idParams,
     replies: { 200: { description: "The item", schema: item } },
   }, async (c, { params }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `item:${params.id}`,
       tags: [`item:${params.id}`],
       projection: "items",
       load: (sql) => findItem(sql, params.id),
     });
     return await show<ItemRow>(c, answer, {
-      variant: String(c.var.admin),
+      variant: String(c.get("admin")),
       page: (data) => itemPage(c, data),
       json: publicItem,
       etag: ({ version }) => `"${version}"`,
@@ -78,7 +78,7 @@ export const itemsRoutes = [
     },
     again: itemAgain,
   }, async (c, { body }) => {
-    const id = await nextId(c.var.services.sql, "item");
+    const id = await nextId(c.get("services").sql, "item");
     const { events: [event] } = await write(c, () => createItem({ id, ...body }));
     if (event?.type !== "ItemCreated") throw new AppError("conflict", "not created");
     return done(c, { status: 201, json: event.data, location: `/items/${event.data.id}` });

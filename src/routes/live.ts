@@ -21,7 +21,7 @@ const NEWEST = 10;
 const STREAM = { "content-type": "text/event-stream" };
 
 async function live(c: Context, topic: Topic, after: number | undefined): Promise<Response> {
-  const { live, follower, sql, config } = c.var.services;
+  const { live, follower, sql, config } = c.get("services");
   c.header("Cache-Control", "no-store");
   c.header("X-Accel-Buffering", "no");
   // Nobody would ever read, or end, the stream behind a HEAD.
@@ -154,7 +154,7 @@ export const liveRoutes = [
     query,
     replies,
   }, async (c, { params, query }) => {
-    const { sql } = c.var.services;
+    const { sql } = c.get("services");
     if (!await findPoll(sql, params.id)) throw new AppError("not_found", "no such poll");
     return await live(c, pollTopic(sql, params.id), query.after);
   }),
@@ -166,15 +166,18 @@ export const liveRoutes = [
     tag: "guestbook",
     query,
     replies,
-  }, (c, { query }) => live(c, entriesTopic(c.var.services.sql), query.after)),
+  }, (c, { query }) => live(c, entriesTopic(c.get("services").sql), query.after)),
 
-  endpoint({
-    method: "get",
-    path: "/events/live",
-    summary: "The log as it grows, personal fields as they are stored: encrypted",
-    tag: "log",
-    access: "admin",
-    query: filters.extend(query.shape),
-    replies,
-  }, (c, { query: { after, ...filter } }) => live(c, logTopic(c.var.services.sql, filter), after)),
+  endpoint(
+    {
+      method: "get",
+      path: "/events/live",
+      summary: "The log as it grows, personal fields as they are stored: encrypted",
+      tag: "log",
+      access: "admin",
+      query: filters.extend(query.shape),
+      replies,
+    },
+    (c, { query: { after, ...filter } }) => live(c, logTopic(c.get("services").sql, filter), after),
+  ),
 ];

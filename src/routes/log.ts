@@ -39,7 +39,7 @@ export const logRoutes = [
     replies: { 200: { description: "A page of the log", schema: z.array(stored) } },
   }, async (c, { query: { type, ...page } }) => {
     const types = type?.split(",");
-    const rows = await readStored(c.var.services.sql, { ...page, types });
+    const rows = await readStored(c.get("services").sql, { ...page, types });
     const last = rows.at(-1);
     c.header("Cache-Control", "no-store");
     if (last && rows.length === page.limit) {

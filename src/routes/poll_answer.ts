@@ -5,7 +5,7 @@ import type { Context } from "../http/context.ts";
 import { findPoll, type Poll } from "$projections/polls.ts";
 
 export function pollAnswer(c: Context, id: number): Promise<Answer> {
-  return c.var.services.cache.read({
+  return c.get("services").cache.read({
     key: `poll:${id}`,
     tags: [`poll:${id}`],
     projection: "polls",

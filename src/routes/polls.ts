@@ -40,7 +40,7 @@ export const pollsRoutes = [
     query: newestFirst,
     replies: { 200: { description: "A page of polls", schema: z.array(pollSchema) } },
   }, async (c, { query }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `polls:${query.limit}:${query.before ?? ""}`,
       tags: ["polls", "votes"],
       projection: "polls",
@@ -84,8 +84,8 @@ export const pollsRoutes = [
     },
     again: pollAgain,
   }, async (c, { body: { options, closes_at: closesAt, ...body } }) => {
-    const id = await nextId(c.var.services.sql, "poll");
-    const at = await clock(c.var.services.sql);
+    const id = await nextId(c.get("services").sql, "poll");
+    const at = await clock(c.get("services").sql);
     const { events: [event] } = await write(
       c,
       () => openPoll(id, { ...body, options: named(options), closesAt }, at),
@@ -113,10 +113,10 @@ export const pollsRoutes = [
     },
     again: (c, refused) => againOn(c, refused, findPoll, pollAgain),
   }, async (c, { params, body: { options, closes_at: closesAt, ...body } }) => {
-    const at = await clock(c.var.services.sql);
+    const at = await clock(c.get("services").sql);
     const { events } = await write(c, async (read) => {
       const state = foldPoll(await read(pollStream(params.id)));
-      const given = c.var.body.form && options ? reworded(options, state?.options) : options;
+      const given = c.get("body").form && options ? reworded(options, state?.options) : options;
       const named_ = given ? { options: named(given, state?.options) } : {};
       return changePoll(state, { ...body, ...named_, closesAt, ifMatch: ifMatch(c) }, at);
     });
@@ -158,7 +158,7 @@ export const pollsRoutes = [
     word: "Reopened",
     next: DESK,
   }, async (read, { c, id, body }) => {
-    const at = await clock(c.var.services.sql);
+    const at = await clock(c.get("services").sql);
     return reopenPoll(foldPoll(await read(pollStream(id))), body.closes_at, at);
   }),
 

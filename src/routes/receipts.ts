@@ -38,7 +38,7 @@ export const receiptRoute = endpoint({
   params: z.object({ receipt: z.string() }),
   replies: { 200: { description: "What became of it", schema: receiptSchema } },
 }, async (c, { params }) => {
-  const { sql, secrets } = c.var.services;
+  const { sql, secrets } = c.get("services");
   const position = Number(params.receipt.match(/^(\d{1,15})-[0-9a-f]{32}$/)?.[1] ?? 0);
   const [event] = await readEvents(sql, { after: position - 1, until: position });
   if (position === 0 || !event || receiptOf(event) !== params.receipt) {

@@ -39,7 +39,7 @@ export const resultsRoutes = [
   }, async (c, { params }) => {
     const { poll, answer } = await pollOr404(c, params.id);
     refuseHidden(poll);
-    const { position } = await readHead(c.var.services.sql);
+    const { position } = await readHead(c.get("services").sql);
     c.header("Cache-Control", "no-cache");
     c.header("ETag", `"${poll.version}.${answer.position}"`);
     c.header("Tallybook-Position", String(position));
@@ -110,7 +110,7 @@ export const resultsRoutes = [
 async function* ballotLines(c: Context, poll: number, until: number): AsyncGenerator<Uint8Array> {
   let after = firstBallot(poll);
   while (true) {
-    const page = await ballotsAt(c.var.services.sql, poll, { until, after, limit: NDJSON_PAGE });
+    const page = await ballotsAt(c.get("services").sql, poll, { until, after, limit: NDJSON_PAGE });
     const last = page.at(-1);
     if (!last) return;
     const lines = page.flatMap(({ ballot }) => ballot ? [`${JSON.stringify(ballot)}\n`] : []);
@@ -121,7 +121,7 @@ async function* ballotLines(c: Context, poll: number, until: number): AsyncGener
 
 /** What was counted then; nothing that happens later can change it, so it may be kept for ever. */
 async function resultsAsOf(c: Context, id: number, position: number): Promise<Results> {
-  const { sql } = c.var.services;
+  const { sql } = c.get("services");
   await refuseFuture(sql, position);
   const then = foldPoll(await readStream(sql, pollStream(id), position));
   if (!then || then.status === "deleted") throw new AppError("not_found", "no such poll then");

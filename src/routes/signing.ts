@@ -60,7 +60,7 @@ export function authored(base: "" | "/embed") {
     }, async (c, { body }) => {
       const author = authorOf(ensureVisitor(c)) ?? null;
       const held = isHeld(c);
-      const id = await nextId(c.var.services.sql, "entry");
+      const id = await nextId(c.get("services").sql, "entry");
       const { events: [event] } = await write(c, () => signEntry({ id, ...body, author, held }));
       if (event?.type !== "EntrySigned") throw new AppError("conflict", "not signed");
       const { data } = event;
@@ -68,7 +68,7 @@ export function authored(base: "" | "/embed") {
       return done(c, {
         status: 201,
         json: data.held ? { ...json, held: true } : json,
-        location: c.var.body.form ? afterSigning(c, data, base) : `/entries/${data.id}`,
+        location: c.get("body").form ? afterSigning(c, data, base) : `/entries/${data.id}`,
       });
     }),
 
@@ -84,9 +84,9 @@ export function authored(base: "" | "/embed") {
       }),
       replies: { 200: { description: "This visitor's entries", schema: z.array(mineSchema) } },
     }, async (c, { query }) => {
-      const author = authorOf(c.var.visitor);
-      const rows = author ? await entriesBy(c.var.services.sql, author) : [];
-      const now = await clock(c.var.services.sql);
+      const author = authorOf(c.get("visitor"));
+      const rows = author ? await entriesBy(c.get("services").sql, author) : [];
+      const now = await clock(c.get("services").sql);
       const own = rows.filter(({ state }) => state !== "hidden").map((row) => ({
         ...publicEntry(JSON.parse(JSON.stringify(row))),
         state: row.state,

@@ -11,5 +11,5 @@ export async function againOn<Row>(
   page: (c: Context, refused: Refused, now?: Row) => string,
 ): Promise<string> {
   if (refused.problem.status !== 412) return page(c, refused);
-  return page(c, refused, await find(c.var.services.sql, Number(c.req.param("id"))));
+  return page(c, refused, await find(c.get("services").sql, Number(c.req.param("id"))));
 }

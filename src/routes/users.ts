@@ -40,8 +40,8 @@ const event = z.object({
 
 /** What differs by who asks: an address, and the forms for what may be done. */
 function variantOf(c: Context): "public" | "whole" | "admin" {
-  if (c.var.admin) return "admin";
-  return c.var.services.config.ACCESS === "guarded" ? "public" : "whole";
+  if (c.get("admin")) return "admin";
+  return c.get("services").config.ACCESS === "guarded" ? "public" : "whole";
 }
 
 /** Where access is guarded, an address is for admins only. */
@@ -51,7 +51,7 @@ function shownUser(c: Context, { id, name, email, created_at }: User) {
 
 /** Upper and lower case are one address; the stream's name gives nothing away. */
 function claimStream(c: Context, address: string): string {
-  const { email } = c.var.services.secrets;
+  const { email } = c.get("services").secrets;
   return `email-${createHmac("sha256", email).update(address.toLowerCase()).digest("hex")}`;
 }
 
@@ -68,7 +68,7 @@ export const usersRoutes = [
     query: oldestFirst,
     replies: { 200: { description: "A page of users", schema: z.array(user) } },
   }, async (c, { query: { limit, after = 0 } }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `users:${limit}:${after}`,
       tags: ["users"],
       projection: "users",
@@ -91,7 +91,7 @@ export const usersRoutes = [
     query: asOf,
     replies: { 200: { description: "The user", schema: user } },
   }, async (c, { params, query }) => {
-    const answer = await c.var.services.cache.read({
+    const answer = await c.get("services").cache.read({
       key: `user:${params.id}`,
       tags: [`user:${params.id}`],
       projection: "users",
@@ -123,7 +123,7 @@ export const usersRoutes = [
     },
     again: userAgain,
   }, async (c, { body }) => {
-    const id = await nextId(c.var.services.sql, "user");
+    const id = await nextId(c.get("services").sql, "user");
     const { events: [event] } = await write(
       c,
       async (read) =>
@@ -207,7 +207,7 @@ export const usersRoutes = [
     params: idParams,
     replies: { 200: { description: "Its events", schema: z.array(event) } },
   }, async (c, { params }) => {
-    const events = await readStream(c.var.services.sql, userStream(params.id));
+    const events = await readStream(c.get("services").sql, userStream(params.id));
     if (events.length === 0) throw new AppError("not_found", "no such user");
     c.header("Cache-Control", "no-store");
     return c.json(
@@ -218,8 +218,8 @@ export const usersRoutes = [
 
 /** Folded from its own stream, for a user who is still there today. */
 async function userAsOf(c: Context, id: number, position: number): Promise<Response> {
-  await refuseFuture(c.var.services.sql, position);
-  const events = await readStream(c.var.services.sql, userStream(id), position);
+  await refuseFuture(c.get("services").sql, position);
+  const events = await readStream(c.get("services").sql, userStream(id), position);
   const state = foldUser(events);
   const [first] = events;
   if (!first || state?.status !== "active") throw new AppError("not_found", "no such user then");

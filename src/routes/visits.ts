@@ -8,7 +8,7 @@ const page = z.string().regex(/^[\w/.~-]{1,100}$/, "is not a page's path");
 const counter = z.object({ message: z.string(), visits: z.int() });
 
 async function total(c: Context, page: string): Promise<number> {
-  const { visits, sql } = c.var.services;
+  const { visits, sql } = c.get("services");
   return await visits.total(page, () => viewsOf(sql, page));
 }
 
@@ -17,7 +17,7 @@ async function total(c: Context, page: string): Promise<number> {
  * behind anyway, one look a second is enough for all readers.
  */
 export async function seen(c: Context, page: string): Promise<number> {
-  const { visits, config } = c.var.services;
+  const { visits, config } = c.get("services");
   if (config.ACCESS_LOG !== undefined) return await visits.recent(page, () => total(c, page));
   await visits.count(page);
   return await total(c, page);
@@ -44,7 +44,7 @@ export const visitsRoutes = [
     body: z.object({ page: page.default("/") }),
     replies: { 200: { description: "The counter", schema: counter } },
   }, async (c, { body }) => {
-    await c.var.services.visits.count(body.page);
+    await c.get("services").visits.count(body.page);
     c.header("Cache-Control", "no-store");
     return c.json({ message: `Counted ${body.page}`, visits: await total(c, body.page) });
   }),

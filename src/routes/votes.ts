@@ -50,14 +50,14 @@ function voterIn(poll: number, visitor: string): string {
 type Cast = { status: 200 | 201; receipt: string; position: number; options: string[] };
 
 async function cast(c: Context, poll: number, options: string[]): Promise<Cast> {
-  const isNew = c.var.visitor === undefined && c.req.header("idempotency-key") === undefined;
+  const isNew = c.get("visitor") === undefined && c.req.header("idempotency-key") === undefined;
   const voter = voterIn(poll, ensureVisitor(c));
   const stream = ballotStream(poll, voter);
   const { events: [event], position } = await write(c, async (read) => {
     const state = foldPoll(await read(pollStream(poll)));
     return castVote(state, foldBallot(isNew ? [] : await read(stream)), { voter, options });
   });
-  const vote = event ?? (await readStream(c.var.services.sql, stream, position)).at(-1);
+  const vote = event ?? (await readStream(c.get("services").sql, stream, position)).at(-1);
   if (vote?.type !== "VoteCast" && vote?.type !== "VoteChanged") {
     throw new AppError("conflict", "the vote was withdrawn meanwhile");
   }
@@ -104,7 +104,7 @@ export function voting(base: "/polls" | "/embed/polls") {
       word: "Withdrawn",
       next: (id) => `${base}/${id}/mine?withdrawn=1`,
     }, async (read, { c, id }) => {
-      const { visitor } = c.var;
+      const visitor = c.get("visitor");
       if (visitor === undefined) throw new AppError("not_found", "no vote to withdraw");
       const voter = voterIn(id, visitor);
       const poll = foldPoll(await read(pollStream(id)));
@@ -124,9 +124,9 @@ export function voting(base: "/polls" | "/embed/polls") {
       replies: { 200: { description: "The vote, or none", schema: mineSchema } },
     }, async (c, { params, query }) => {
       const { poll, answer } = await pollOr404(c, params.id);
-      const { visitor } = c.var;
+      const visitor = c.get("visitor");
       const events = visitor
-        ? await c.var.services.streams.read(ballotStream(params.id, voterIn(params.id, visitor)))
+        ? await c.get("services").streams.read(ballotStream(params.id, voterIn(params.id, visitor)))
         : [];
       const { options } = foldBallot(events);
       const vote = options.length > 0 ? events.at(-1) : undefined;
