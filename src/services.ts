@@ -22,7 +22,14 @@ import { Metrics } from "./metrics.ts";
 import { Mending } from "./mending.ts";
 import { observe } from "./observed.ts";
 import { liveHook } from "./projector.ts";
-import { adminTokenDigest, randomSecret, shared, signingKeyText } from "./secrets.ts";
+import {
+  adminTokenDigest,
+  type Keyed,
+  keyed,
+  randomSecret,
+  shared,
+  signingKeyText,
+} from "./secrets.ts";
 import { Appender } from "./store/append.ts";
 import { parseSigningKey } from "./store/heads.ts";
 import { NginxRefresher } from "./refresh.ts";
@@ -34,7 +41,13 @@ import { Streams } from "./streams.ts";
 import { Visits } from "./visits.ts";
 import { webhook } from "./webhook.ts";
 
-export type Secrets = { cookie: string; email: string; signing: KeyObject; refresh: string };
+export type Secrets = {
+  /** Signs what visitors carry. */
+  visitors: Keyed;
+  email: string;
+  signing: KeyObject;
+  refresh: string;
+};
 
 export type Services = {
   config: Config;
@@ -70,8 +83,9 @@ const REPORT_MS = 1000;
 export async function openServices(config: Config, database: Database): Promise<OpenServices> {
   const { sql, embedded } = database;
   await using opened = new AsyncDisposableStack();
+  const cookieSecret = config.COOKIE_SECRET ?? await shared(sql, "cookie_secret", randomSecret);
   const secrets: Secrets = {
-    cookie: config.COOKIE_SECRET ?? await shared(sql, "cookie_secret", randomSecret),
+    visitors: keyed(cookieSecret),
     email: await shared(sql, "email_key", randomSecret),
     signing: parseSigningKey(await signingKeyText(config)),
     refresh: config.REFRESH_SECRET ?? await shared(sql, "refresh_secret", randomSecret),
@@ -79,7 +93,7 @@ export async function openServices(config: Config, database: Database): Promise<
   const metrics = new Metrics();
   const wakeups = opened.use(new Wakeups());
   const redis = config.REDIS_URL ? new RedisLink(config.REDIS_URL) : undefined;
-  const tier = opened.use(tierOf(config, { redis, embedded, secret: secrets.cookie }));
+  const tier = opened.use(tierOf(config, { redis, embedded, secret: cookieSecret }));
   const cache = new Cache(sql, tier);
   const cacheWatch = opened.use(new CacheWatch(cache, redis));
   const live = new Live(sql, wakeups, metrics);

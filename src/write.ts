@@ -1,6 +1,5 @@
 // Every write goes this way: read the streams, decide, append, and answer once it is visible.
 // A decision that was overtaken is taken again on what is there now.
-import { createHmac } from "node:crypto";
 import type { Recorded } from "$events/mod.ts";
 import type { Decision } from "./commands/decision.ts";
 import { AppError } from "./errors.ts";
@@ -124,8 +123,7 @@ function idempotencyOf(c: Context): Idempotency | undefined {
   }
   // Neither the key nor the caller is written down as it is: whoever has a first request's key can
   // be its visitor again, and one caller in two places would tie a vote to an entry.
-  const hidden = (text: string) =>
-    createHmac("sha256", c.get("services").secrets.cookie).update(text).digest("base64url");
+  const hidden = c.get("services").secrets.visitors;
   return {
     scope: `POST ${c.req.path} ${hidden(`caller ${c.req.path} ${callerOf(c, key)}`)}`,
     key: hidden(`key ${key}`),

@@ -1,7 +1,7 @@
 // Who a visitor is: a random id in a signed cookie, set by a POST only, so that pages stay the same
 // for everybody. A poll and the guestbook each see a digest of their own: nobody who reads the log
 // can tell that a vote and an entry came from the same hand.
-import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { getCookie, setCookie } from "hono/cookie";
 import type { Context } from "./context.ts";
 
@@ -10,15 +10,11 @@ const YEAR_SECONDS = 365 * 24 * 3600;
 // A client that makes up keys this long does not share them with anybody.
 const LONG_KEY = 16;
 
-function signatureOf(secret: string, id: string): string {
-  return createHmac("sha256", secret).update(id).digest("base64url");
-}
-
 export function readVisitor(c: Context): string | undefined {
   const value = getCookie(c, COOKIE);
   const [id, signature = ""] = value?.split(".") ?? [];
   if (!id) return undefined;
-  const expected = Buffer.from(signatureOf(c.get("services").secrets.cookie, id));
+  const expected = Buffer.from(c.get("services").secrets.visitors(id));
   const given = Buffer.from(signature);
   return given.length === expected.length && timingSafeEqual(given, expected) ? id : undefined;
 }
@@ -29,7 +25,7 @@ export function readVisitor(c: Context): string | undefined {
  */
 export function ensureVisitor(c: Context): string {
   const known = c.get("visitor");
-  const id = known ?? fromKey(c) ?? randomBytes(16).toString("base64url");
+  const id = known ?? fromKey(c) ?? crypto.randomUUID();
   c.set("caller", id);
   if (known === undefined) setVisitor(c, id);
   return id;
@@ -39,8 +35,7 @@ function fromKey(c: Context): string | undefined {
   const key = c.req.header("idempotency-key");
   if (!key) return undefined;
   const place = isOwn(key) ? "" : `${c.get("client")} `;
-  return createHmac("sha256", c.get("services").secrets.cookie).update(`visitor ${place}${key}`)
-    .digest().subarray(0, 16).toString("base64url");
+  return c.get("services").secrets.visitors(`visitor ${place}${key}`).slice(0, 32);
 }
 
 function isOwn(key: string): boolean {
@@ -57,7 +52,7 @@ function setVisitor(c: Context, id: string): void {
   const { secrets, config } = c.get("services");
   const embedded = c.req.path.startsWith("/embed/");
   const secure = embedded || isSecure(c, config.PUBLIC_URL);
-  setCookie(c, COOKIE, `${id}.${signatureOf(secrets.cookie, id)}`, {
+  setCookie(c, COOKIE, `${id}.${secrets.visitors(id)}`, {
     path: "/",
     httpOnly: true,
     maxAge: YEAR_SECONDS,
