@@ -1,7 +1,7 @@
 // Carries the log out and in again: one event a line, positions, times and seals kept.
 import { z } from "zod";
 import { isEventType, type Meta, personal, schemas, upcasters } from "$events/mod.ts";
-import type { Database, Sql, Tx } from "../database.ts";
+import { type Database, inTransaction, type Sql, type Tx } from "../database.ts";
 import { AppError, reason } from "../errors.ts";
 import { insertKeyLines } from "./keyfile.ts";
 import { pagesOf, type Range, type StoredEvent } from "./read.ts";
@@ -48,7 +48,7 @@ export async function importEvents(
   lines: AsyncIterable<string>,
   { keys, onProgress }: ImportOptions = {},
 ): Promise<Imported> {
-  return await sql.begin(async (tx) => {
+  return await inTransaction(sql, async (tx) => {
     await refuseUnlessEmpty(tx);
     await using writer = rowWriter(tx, embedded);
     const highest = new Map<string, number>();
