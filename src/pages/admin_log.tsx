@@ -88,9 +88,14 @@ function FilterForm({ filter }: { filter: Filter }) {
   );
 }
 
-export type OneEvent = { stored: StoredEvent; data: unknown; erased: boolean };
+export type OneEvent = {
+  stored: StoredEvent;
+  data: unknown;
+  erased: boolean;
+  unreadable?: true;
+};
 
-export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): string {
+export function adminEventPage(c: Context, { stored, data, ...text }: OneEvent): string {
   const { position } = stored;
   return page(
     <Desk c={c} title={`Event ${number(position)}`}>
@@ -112,7 +117,7 @@ export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): 
         <Fact name="Seal" value={stored.seal} />
       </dl>
       <h2>Data</h2>
-      {erased ? <p class="hint">Its personal fields were erased.</p> : ""}
+      <Blank {...text} />
       <Json value={data} label="Data" />
       <details>
         <summary>As it is stored</summary>
@@ -127,6 +132,11 @@ export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): 
       </nav>
     </Desk>,
   );
+}
+
+function Blank({ erased, unreadable }: Pick<OneEvent, "erased" | "unreadable">) {
+  if (unreadable) return <p class="why">Its personal fields do not open with their key.</p>;
+  return erased ? <p class="hint">Its personal fields were erased.</p> : <></>;
 }
 
 function Fact({ name, value }: { name: string; value: string }) {

@@ -25,8 +25,9 @@ let env: Record<string, string>;
 
 /** Ends the task's connections as soon as one of them does what is looked for. */
 async function cut(sign: "waits" | "copies"): Promise<void> {
-  await until(async () => {
-    const ended = await observer`
+  await until(
+    async () => {
+      const ended = await observer`
       with tasks as (
         select pid, wait_event_type = 'Lock' as waits, query like '%copy events%' as copies
         from pg_stat_activity
@@ -35,8 +36,11 @@ async function cut(sign: "waits" | "copies"): Promise<void> {
       )
       select pg_terminate_backend(pid) from tasks
       where (select bool_or(${sign === "waits" ? observer`waits` : observer`copies`}) from tasks)`;
-    return ended.length > 0;
-  }, WITHIN_MS, `a task that ${sign}`);
+      return ended.length > 0;
+    },
+    WITHIN_MS,
+    `a task that ${sign}`,
+  );
 }
 
 type Ended = { code: number; stdout: string; stderr: string };
