@@ -345,7 +345,10 @@ export async function tallyAt(sql: Sql, poll: number, position: number): Promise
         and position <= ${position}
       order by stream, version desc
     ),
-    cast_votes as (select data from latest where type <> 'VoteWithdrawn')
+    cast_votes as (
+      select data from latest
+      where type <> 'VoteWithdrawn' and jsonb_typeof(data->'options') = 'array'
+    )
     select (select count(*) from cast_votes) as voters, (
       select json_object_agg(option, n) from (
         select option, count(*) as n

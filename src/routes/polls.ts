@@ -25,7 +25,7 @@ import { pollAgain } from "../pages/admin_polls.tsx";
 import { ballotPage, pollPage, pollsPage, receiptPage } from "../pages/polls.tsx";
 import { signHead } from "../store/heads.ts";
 import { nextId } from "../store/ids.ts";
-import { readEvents, readHead, readStream } from "../store/read.ts";
+import { readHead, readReadable, readStream } from "../store/read.ts";
 import { refuseFuture } from "./as_of.ts";
 import { write } from "../write.ts";
 import {
@@ -396,7 +396,7 @@ export const pollsRoutes = [
   }, async (c, { params }) => {
     const { sql, secrets } = c.var.services;
     const position = Number(params.receipt.match(/^(\d{1,15})-[0-9a-f]{32}$/)?.[1] ?? 0);
-    const [event] = await readEvents(sql, { after: position - 1, until: position });
+    const { events: [event] } = await readReadable(sql, { after: position - 1, until: position });
     if (position === 0 || !event || receiptOf(event) !== params.receipt) {
       throw new AppError("not_found", "no such receipt");
     }
