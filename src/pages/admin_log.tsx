@@ -33,7 +33,7 @@ export function adminLogPage(c: Context, { events, filter, before, next }: LogFr
                   <a class="quiet" href={addressOf({ stream: event.stream })}>{event.stream}</a>
                 </span>
                 <span class="hint">
-                  {event.meta.actor} · <Time at={event.at} />
+                  {actorOf(event.meta)} · <Time at={event.at} />
                 </span>
               </li>
             ))}
@@ -57,6 +57,12 @@ export function adminLogPage(c: Context, { events, filter, before, next }: LogFr
       />
     </Desk>,
   );
+}
+
+/** Nothing but an append of ours says that it is there. */
+function actorOf(meta: unknown): string {
+  if (typeof meta !== "object" || meta === null || !("actor" in meta)) return "unknown";
+  return typeof meta.actor === "string" ? meta.actor : "unknown";
 }
 
 function FilterForm({ filter }: { filter: Filter }) {
@@ -136,7 +142,7 @@ export function adminEventPage(c: Context, { stored, data, ...text }: OneEvent):
 
 function Blank({ erased, unreadable }: Pick<OneEvent, "erased" | "unreadable">) {
   if (unreadable) return <p class="why">Its personal fields do not open with their key.</p>;
-  return erased ? <p class="hint">Its personal fields were erased.</p> : <></>;
+  return erased ? <p class="hint">Its personal fields were erased.</p> : null;
 }
 
 function Fact({ name, value }: { name: string; value: string }) {

@@ -26,7 +26,7 @@ export type AppenderOptions = {
 };
 
 const MAX_EVENT_BYTES = 256 * 1024;
-const MAX_STREAM_LENGTH = 200;
+export const MAX_STREAM_LENGTH = 200;
 const MAX_QUEUE = 20_000;
 const UNSTORABLE = "text with NUL or half a surrogate pair";
 
