@@ -9,10 +9,11 @@ import { checkReplay, replay } from "$src/replay.ts";
 import { readHead } from "$src/store/read.ts";
 import { canonicalOfStored, sealOf } from "$src/store/seal.ts";
 import { verifyLog } from "$src/store/verify.ts";
-import { LONG, say, seed } from "../faults/long.ts";
+import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";
 import type { Client } from "../support/api.ts";
 import { openService } from "../support/service.ts";
+import { trial } from "../support/trial.ts";
 import { until } from "../support/until.ts";
 import { type Foreign, foreign } from "./foreign.ts";
 
@@ -153,45 +154,48 @@ async function rebuild(sql: Sql): Promise<string[]> {
 
 describe(`events that nobody of ours wrote (TEST_SEED=${seed})`, () => {
   for (let log = 0; log < LOGS; log++) {
-    it(`crash nothing and stop only their own projection, log ${log + 1} of ${LOGS}`, async () => {
-      await using service = await openService();
-      const { owner } = service.place;
-      const next = random(seed + log);
-      const admin = service.admin();
-      const visitor = () => service.client();
-      for (let n = 0; n < 3; n++) await write(visitor(), n, "nothing");
-      // One log without a wrong seal, in which everything that is refused is refused for its data.
-      const wrongSeals = log === 0 ? 0 : 0.05;
-      let badSeal: number | undefined;
-      let taken = 0;
-      for (let n = 0; n < EVENTS; n++) {
-        const event = foreign(next);
-        const sealed = next() >= wrongSeals;
-        const why = `${JSON.stringify(event).slice(0, 300)} (log ${log}, event ${n})`;
-        const position = await append(owner, event, sealed);
-        if (position === undefined) continue;
-        taken++;
-        if (!sealed || isDeep(event.data)) badSeal ??= position;
-        await write(visitor(), 100 + n, why);
-        if (n % 8 === 0) await look(admin, position, why);
-      }
-      const stopped = await settled(service.services.sql);
-      await look(admin, (await readHead(owner)).position, "all of it");
-      const verdict = await verifyLog(owner);
-      const named = verdict.ok ? undefined : verdict.position;
-      assertEquals(named, badSeal, verdict.ok ? "whole" : verdict.problem);
-      const outcomes = await rebuild(service.services.sql);
-      await write(visitor(), 9000, "the replay");
-      await using second = await service.place.open();
-      assertEquals((await second.client().get("/health")).status, 200, "another replica starts");
-      await write(second.client(), 9001, "a start");
-      say(
-        `poison: log ${log + 1}: ${taken} foreign events taken; stopped: ` +
-          `${stopped.join(", ") || "none"}; replays: ${
-            outcomes.filter((one) => one === "done").length
-          } of ${outcomes.length} done; verify: ${verdict.ok ? "whole" : verdict.problem}`,
-      );
-    });
+    it(
+      `crash nothing and stop only their own projection, log ${log + 1} of ${LOGS}`,
+      trial(`foreign events, log ${log + 1}`, seed + log, async (figure) => {
+        await using service = await openService();
+        const { owner } = service.place;
+        const next = random(seed + log);
+        const admin = service.admin();
+        const visitor = () => service.client();
+        for (let n = 0; n < 3; n++) await write(visitor(), n, "nothing");
+        // One log without a wrong seal, in which everything that is refused is refused for its data.
+        const wrongSeals = log === 0 ? 0 : 0.05;
+        let badSeal: number | undefined;
+        let taken = 0;
+        for (let n = 0; n < EVENTS; n++) {
+          const event = foreign(next);
+          const sealed = next() >= wrongSeals;
+          const why = `${JSON.stringify(event).slice(0, 300)} (log ${log}, event ${n})`;
+          const position = await append(owner, event, sealed);
+          if (position === undefined) continue;
+          taken++;
+          if (!sealed || isDeep(event.data)) badSeal ??= position;
+          await write(visitor(), 100 + n, why);
+          if (n % 8 === 0) await look(admin, position, why);
+        }
+        const stopped = await settled(service.services.sql);
+        await look(admin, (await readHead(owner)).position, "all of it");
+        const verdict = await verifyLog(owner);
+        const named = verdict.ok ? undefined : verdict.position;
+        assertEquals(named, badSeal, verdict.ok ? "whole" : verdict.problem);
+        const outcomes = await rebuild(service.services.sql);
+        await write(visitor(), 9000, "the replay");
+        await using second = await service.place.open();
+        assertEquals((await second.client().get("/health")).status, 200, "another replica starts");
+        await write(second.client(), 9001, "a start");
+        figure(
+          `${taken} foreign events taken; stopped: ` +
+            `${stopped.join(", ") || "none"}; replays: ${
+              outcomes.filter((one) => one === "done").length
+            } of ${outcomes.length} done; verify: ${verdict.ok ? "whole" : verdict.problem}`,
+        );
+      }),
+    );
   }
 
   it("written beside the counter, make writes a 503 that says so, and verify names them", async () => {

@@ -11,9 +11,10 @@ import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
 import { exportEvents, importEvents } from "$src/store/transfer.ts";
 import { verifyLog } from "$src/store/verify.ts";
-import { LONG, say, seed } from "../faults/long.ts";
+import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
+import { trial } from "../support/trial.ts";
 import { empty } from "./backends.ts";
 import { edited, item, one, signed, visit } from "./events.ts";
 import { mangles } from "./mangled.ts";
@@ -148,12 +149,15 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
     await isUntouched();
   });
 
-  it("and the whole file is taken as it is", async () => {
-    const options = { keys: sourceOf(keys) };
-    await importEvents(own(), sourceOf(events), options);
-    assertEquals(new TextEncoder().encode(await exported()), events);
-    assertEquals(new TextEncoder().encode(await keysNow()), keys);
-    say(`damaged files: ${refused} refused, ${taken} taken whole or in whole lines`);
-    assert(refused > Object.keys(mangles).length && taken > 0, "both were tried");
-  });
+  it(
+    "and the whole file is taken as it is",
+    trial("damaged files", seed, async (figure) => {
+      const options = { keys: sourceOf(keys) };
+      await importEvents(own(), sourceOf(events), options);
+      assertEquals(new TextEncoder().encode(await exported()), events);
+      assertEquals(new TextEncoder().encode(await keysNow()), keys);
+      figure(`${refused} refused, ${taken} taken whole or in whole lines`);
+      assert(refused > Object.keys(mangles).length && taken > 0, "both were tried");
+    }),
+  );
 });
