@@ -150,7 +150,7 @@ export const mutants: Mutant[] = [
     name: "the care for lost connections",
     file: "src/database.ts",
     guard: "if (!isGone(error) && !session?.closed) throw error;",
-    without: "if (isGone(error) || session !== undefined) throw error;",
+    without: "if (isGone(error) || !isGone(error)) throw error;",
     tests: ["cli/lost"],
   },
   {
