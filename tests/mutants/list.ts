@@ -192,8 +192,9 @@ export const mutants: Mutant[] = [
   {
     name: "the one transaction of an import",
     file: "src/store/transfer.ts",
-    guard: "if (keys) await insertKeyLines(tx, keys);",
-    without: "if (keys) for await (const _ of keys) { /* taken, not kept */ }",
+    guard: "return await inTransaction(sql, async (tx) => {",
+    without:
+      "return await ((_: unknown, work: (tx: Tx) => Promise<Imported>) => work(sql as unknown as Tx))(inTransaction, async (tx) => {",
     tests: ["store/mangled"],
   },
 ];
