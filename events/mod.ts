@@ -29,6 +29,8 @@ export type Recorded<Event extends NewEvent = NewEvent> = Event & {
   seal: string;
   /** Its personal fields are blank, because the key to them was deleted. */
   erased: boolean;
+  /** They are blank because their key does not open them: erased to readers, not to their owner. */
+  unreadable?: true;
 };
 
 export type EventOf<Type extends EventType> = Recorded<Extract<NewEvent, { type: Type }>>;

@@ -152,11 +152,15 @@ export async function tallyAt(sql: Sql, poll: number, position: number): Promise
         and position <= ${position}
       order by stream, version desc
     ),
-    cast_votes as (select data from latest where type <> 'VoteWithdrawn')
+    cast_votes as (
+      select data from latest
+      where type <> 'VoteWithdrawn' and jsonb_typeof(data->'options') = 'array'
+    )
     select (select count(*) from cast_votes) as voters, (
       select json_object_agg(option, n) from (
         select option, count(*) as n
-        from cast_votes, jsonb_array_elements_text(data->'options') option group by option
+        from cast_votes, jsonb_array_elements_text(data->'options') option
+        where option is not null group by option
       ) c) as counts`;
   const counts = new Map(Object.entries(row?.counts ?? {}));
   return { voters: row?.voters ?? 0, counts };

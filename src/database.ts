@@ -96,9 +96,11 @@ export async function inTransaction<Result>(
 ): Promise<Result> {
   const { promise: gone, reject: giveUp } = Promise.withResolvers<never>();
   const done: { result?: Result } = {};
+  const session = { closed: false, giveUp };
   const begun = sql.begin(mode, async (tx) => {
-    done.result = await unlessGone(() => work(tx), giveUp);
+    done.result = await unlessGone(() => work(tx), session);
   });
+  begun.catch(() => session.closed = true);
   await Promise.race([begun, gone]);
   return done.result as Result;
 }
@@ -111,16 +113,17 @@ const CLOSE_WITHIN_MS = 2000;
 
 // The library rolls back whatever failed. Written to a connection that is gone, that ends the process;
 // to one that was opened again meanwhile, it would end somebody else's transaction. So a failure that
-// means "gone" is never told to it: the closing connection itself fails the transaction.
+// means "gone" is never told to it, nor one that comes after: the closing connection itself fails the
+// transaction.
 async function unlessGone<Result>(
   work: () => Promise<Result>,
-  giveUp?: (error: unknown) => void,
+  session?: { closed: boolean; giveUp: (error: unknown) => void },
 ): Promise<Result> {
   try {
     return await work();
   } catch (error) {
-    if (!isGone(error)) throw error;
-    setTimeout(() => giveUp?.(error), CLOSE_WITHIN_MS);
+    if (!isGone(error) && !session?.closed) throw error;
+    setTimeout(() => session?.giveUp(error), CLOSE_WITHIN_MS);
     return await new Promise<never>(() => {});
   }
 }

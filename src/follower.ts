@@ -9,7 +9,7 @@ import type { Sql } from "./database.ts";
 import { reason } from "./errors.ts";
 import { type Hold, holdLock } from "./hold.ts";
 import { log } from "./log.ts";
-import { readEvents, readHead } from "./store/read.ts";
+import { readHead, readReadable } from "./store/read.ts";
 import type { Wakeups } from "./store/subscribe.ts";
 
 const LOCK = 7_411_531;
@@ -162,23 +162,24 @@ export class Follower implements AsyncDisposable {
     const { wakeups, tier, refresher } = this.#options;
     const woken = new AbortController();
     const waking = wakeups.next(POLL_MS, AbortSignal.any([hold.lost, woken.signal]));
-    const events = this.#takePushed(position) ??
-      await readEvents(this.#options.sql, { after: position, limit: PAGE });
-    const last = events.at(-1);
-    if (!last) {
+    const pushed = this.#takePushed(position);
+    const { events, last } = pushed
+      ? { events: pushed, last: pushed.at(-1)?.position }
+      : await readReadable(this.#options.sql, { after: position, limit: PAGE });
+    if (last === undefined) {
       this.#sawVisible(position);
       await waking;
       return position;
     }
     woken.abort();
     const { tags, addresses } = staleAfter(events);
-    await tier.drop(tags, last.position);
+    await tier.drop(tags, last);
     const kinds = events.flatMap(({ type }) => erasing[type] ?? []);
     if (kinds.length > 0) await tier.wipe([...new Set(kinds)]);
     await refresher.refresh(addresses, hold.lost);
-    this.#sawVisible(last.position);
+    this.#sawVisible(last);
     this.#announce(hold);
-    return last.position;
+    return last;
   }
 
   #takePushed(position: number): Recorded[] | undefined {

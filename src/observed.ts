@@ -4,7 +4,7 @@ import { log } from "./log.ts";
 import type { Sample } from "./metrics.ts";
 import { projectionStates } from "./projector.ts";
 import type { Services } from "./services.ts";
-import { readHead } from "./store/read.ts";
+import { readHead, stillUnreadable } from "./store/read.ts";
 
 const DATABASE_MS = 1000;
 
@@ -40,6 +40,14 @@ export function observe(services: Services): void {
         value: Math.max(0, head - position),
       }));
     }));
+
+  metrics.gauge(
+    {
+      name: "tallybook_unreadable_subjects",
+      help: "Subjects whose personal text did not open with the key that is there",
+    },
+    () => fromDatabase(async () => [{ value: (await stillUnreadable(sql)).length }]),
+  );
 
   metrics.gauge({
     name: "tallybook_pool_connections",

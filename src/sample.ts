@@ -10,7 +10,7 @@ import { AppError } from "./errors.ts";
 import { randomSecret, shared } from "./secrets.ts";
 import type { Appender } from "./store/append.ts";
 import { nextId } from "./store/ids.ts";
-import { readEvents } from "./store/read.ts";
+import { readStored } from "./store/read.ts";
 
 const USERS = ["Alice", "Bob", "Carol"];
 const ENTRIES = [
@@ -29,7 +29,7 @@ const meta = { actor: "system" } as const;
 
 /** The default poll of a log that has no events yet. Never called by migrate, import or restore. */
 export async function openDefaultPoll(sql: Sql, appender: Appender): Promise<boolean> {
-  if ((await readEvents(sql, { limit: 1 })).length > 0) return false;
+  if ((await readStored(sql, { limit: 1 })).length > 0) return false;
   const options = [{ id: "option_a", text: "Option A" }, { id: "option_b", text: "Option B" }];
   const decision = openPoll(1, {
     question: "Which do you prefer?",
@@ -50,7 +50,7 @@ export async function openDefaultPoll(sql: Sql, appender: Appender): Promise<boo
 }
 
 export async function addSample(sql: Sql, appender: Appender): Promise<void> {
-  const known = await readEvents(sql, { types: ["UserRegistered", "EntrySigned"], limit: 1 });
+  const known = await readStored(sql, { types: ["UserRegistered", "EntrySigned"], limit: 1 });
   if (known.length > 0) throw new AppError("conflict", "sample data is for a new log only");
   const add = (decision: Decision) => appender.append({ ...decision, meta });
   const emailKey = await shared(sql, "email_key", randomSecret);

@@ -11,6 +11,7 @@ import {
 import { askedToStop } from "$src/cli/stack/signals.ts";
 import { findGroups, type Group } from "./support/groups.ts";
 import { count, type Counts, parseJUnit } from "./support/junit.ts";
+import { trialsIn, trialTable } from "./support/trial.ts";
 
 const TEMP = Deno.env.get("TMPDIR") ?? "/tmp";
 
@@ -98,6 +99,7 @@ async function runGroup(group: Group, servers: Servers, filter: string[]): Promi
     TEST_OWNER_DATABASE_URL: servers.ownerDatabaseUrl,
     TEST_REDIS_URL: servers.redisUrl,
     TEST_SERVERS: `${servers.dir}/stack.json`,
+    TEST_TRIALS: `${servers.dir}/trials.ndjson`,
   };
   const argv = [Deno.execPath(), ...flags, ...group.files];
   const run = servers.keeper.spawn("tests", argv, { phase: "command", env, output: "inherit" });
@@ -118,6 +120,15 @@ async function readCounts(report: string, files: string[]): Promise<GroupRun> {
   counts.failed.push(...silent.map((file) => `${file}: no test in it was run`));
   const broken = cases.filter(({ outcome }) => outcome === "failed").map(({ file }) => file);
   return { ...counts, failedFiles: [...broken, ...silent] };
+}
+
+/** Every long trial of this run in one table; one that never came to its end is a failure. */
+async function showTrials(path: string, result: Result): Promise<void> {
+  const trials = trialsIn(await Deno.readTextFile(path).catch(() => ""));
+  if (trials.length === 0) return;
+  say(`\n${trialTable(trials)}`);
+  const left = trials.filter(({ outcome }) => outcome === "not run");
+  result.failed.push(...left.map(({ name }) => `long trial not run: ${name}`));
 }
 
 /** The last lines; true if all is well. In CI a test that is skipped is one that nobody runs. */
@@ -142,7 +153,11 @@ async function main(): Promise<number> {
   const tools = new Set<Tool>(groups.flatMap((group) => group.tools));
   await ensureTools([...tools], say);
   await using servers = await startServers();
-  const run = runAll(groups, servers, filter).then((result) => summarise(result) ? 0 : 1);
+  const trials = `${servers.dir}/trials.ndjson`;
+  const run = runAll(groups, servers, filter).then(async (result) => {
+    await showTrials(trials, result);
+    return summarise(result) ? 0 : 1;
+  });
   return await Promise.race([stopped, run]);
 }
 

@@ -86,13 +86,20 @@ async function exportAll({ sql }: Database, { range, file, keys }: Given, signal
 }
 
 async function importAll(database: Database, { file, keys }: Given, signal: AbortSignal) {
-  const lines = linesOf(await sourceOf(file), signal);
-  const keyLines = keys === undefined ? undefined : linesOf(await sourceOf(keys), signal);
+  // A pipe that stays open would keep a failed import waiting for its next line.
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  const lines = linesOf(await sourceOf(file), either);
+  const keyLines = keys === undefined ? undefined : linesOf(await sourceOf(keys), either);
   const bar = progress("import");
   const options = { keys: keyLines, onProgress: bar.update };
-  const { events, seal } = await importEvents(database, lines, options);
-  bar.finish();
-  say(`imported ${events} events, seal ${seal}`);
+  try {
+    const { events, seal } = await importEvents(database, lines, options);
+    bar.finish();
+    say(`imported ${events} events, seal ${seal}`);
+  } finally {
+    over.abort();
+  }
 }
 
 async function sinkOf(path?: string, mode = 0o644) {

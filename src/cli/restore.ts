@@ -29,5 +29,10 @@ await run(async () => {
   if (!verdict.ok) {
     throw new AppError("conflict", `restored, and position ${verdict.position} does not fit`);
   }
+  const [shut] = verdict.unreadable ?? [];
+  if (shut) {
+    const where = `the key of ${shut.subject} does not open position ${shut.position}`;
+    throw new AppError("conflict", `restored and whole, but ${where}: deno task verify names all`);
+  }
   say(`restored ${events} events and ${keys} keys; verified up to seal ${verdict.head.seal}`);
 });

@@ -1,4 +1,5 @@
 // What every task does around its work: one clear line on failure, an exit code, Ctrl-C as a signal.
+import { asUnavailable } from "../database.ts";
 import { AppError, reason } from "../errors.ts";
 
 export async function run(main: (signal: AbortSignal) => Promise<number | void>): Promise<void> {
@@ -8,7 +9,7 @@ export async function run(main: (signal: AbortSignal) => Promise<number | void>)
   try {
     Deno.exitCode = await main(stop.signal) ?? 0;
   } catch (error) {
-    say(`error: ${error instanceof AppError ? error.message : describe(error)}`);
+    say(`error: ${describe(asUnavailable(error))}`);
     Deno.exitCode = 1;
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -18,6 +19,7 @@ export async function run(main: (signal: AbortSignal) => Promise<number | void>)
 }
 
 function describe(error: unknown): string {
+  if (error instanceof AppError) return error.message;
   const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
   return `${reason(error) || "unknown"}${code}`;
 }

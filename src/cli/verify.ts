@@ -43,4 +43,9 @@ await run(async (signal) => {
     await Deno.writeTextFile(values.save, `${JSON.stringify(head, null, 2)}\n`);
   }
   await print(`verified ${position} events, seal ${seal}\n`);
+  const { unreadable = [] } = verdict.ok ? verdict : {};
+  for (const { position, subject } of unreadable) {
+    await print(`position ${position} cannot be read: the key of ${subject} does not open it\n`);
+  }
+  return unreadable.length > 0 ? 1 : 0;
 });

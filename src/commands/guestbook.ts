@@ -31,7 +31,9 @@ export function foldEntry(events: Recorded[]): EntryState | undefined {
 function evolve(state: EntryState | undefined, event: Recorded): EntryState | undefined {
   if (event.type === "EntrySigned") {
     const { id, name, message, author, held } = event.data;
-    const status = event.erased ? "erased" : held ? "held" : "shown";
+    // What only cannot be read is still there to be erased.
+    const gone = event.erased && !event.unreadable;
+    const status = gone ? "erased" : held ? "held" : "shown";
     return { id, version: 1, name, message, author, status, signedAt: event.at };
   }
   if (!state) return undefined;

@@ -55,7 +55,7 @@ export function adminLogPage(c: Context, frame: LogFrame): string {
                   <a class="quiet" href={addressOf({ stream: event.stream })}>{event.stream}</a>
                 </span>
                 <span class="hint">
-                  {event.meta.actor} · <Time at={event.at} />
+                  {actorOf(event.meta)} · <Time at={event.at} />
                 </span>
               </li>
             ))}
@@ -79,6 +79,12 @@ export function adminLogPage(c: Context, frame: LogFrame): string {
       />
     </Desk>,
   );
+}
+
+/** Nothing but an append of ours says that it is there. */
+function actorOf(meta: unknown): string {
+  if (typeof meta !== "object" || meta === null || !("actor" in meta)) return "unknown";
+  return typeof meta.actor === "string" ? meta.actor : "unknown";
 }
 
 function FilterForm({ filter }: { filter: Filter }) {
@@ -110,9 +116,14 @@ function FilterForm({ filter }: { filter: Filter }) {
   );
 }
 
-export type OneEvent = { stored: StoredEvent; data: unknown; erased: boolean };
+export type OneEvent = {
+  stored: StoredEvent;
+  data: unknown;
+  erased: boolean;
+  unreadable?: true;
+};
 
-export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): string {
+export function adminEventPage(c: Context, { stored, data, ...text }: OneEvent): string {
   const { position } = stored;
   return page(
     <Desk c={c} title={`Event ${number(position)}`}>
@@ -134,7 +145,7 @@ export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): 
         <Fact name="Seal" value={stored.seal} />
       </dl>
       <h2>Data</h2>
-      {erased ? <p class="hint">Its personal fields were erased.</p> : ""}
+      <Blank {...text} />
       <Json value={data} label="Data" />
       <details>
         <summary>As it is stored</summary>
@@ -149,6 +160,11 @@ export function adminEventPage(c: Context, { stored, data, erased }: OneEvent): 
       </nav>
     </Desk>,
   );
+}
+
+function Blank({ erased, unreadable }: Pick<OneEvent, "erased" | "unreadable">) {
+  if (unreadable) return <p class="why">Its personal fields do not open with their key.</p>;
+  return erased ? <p class="hint">Its personal fields were erased.</p> : null;
 }
 
 function Fact({ name, value }: { name: string; value: string }) {

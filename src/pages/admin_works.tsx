@@ -3,6 +3,7 @@ import type { CacheHistory, Slot } from "../cache_history.ts";
 import type { Context } from "../http/context.ts";
 import type { Health } from "../routes/health.ts";
 import type { ProjectionState } from "../projector.ts";
+import type { Shut } from "../store/verify.ts";
 import { Desk, State } from "./admin.tsx";
 import { page } from "./layout.tsx";
 import { Empty, Form, number, percent } from "./parts.tsx";
@@ -177,6 +178,14 @@ export function adminHealthPage(c: Context, health: Health): string {
             <dt>Visible</dt>
             <dd>{number(health.visible ?? 0)}</dd>
           </div>
+          {health.unreadable
+            ? (
+              <div>
+                <dt>Not readable with their keys</dt>
+                <dd class="why">{health.unreadable.join(", ")}</dd>
+              </div>
+            )
+            : ""}
         </dl>
       </section>
       <dl class="facts">
@@ -200,7 +209,13 @@ export function adminHealthPage(c: Context, health: Health): string {
   );
 }
 
-export type Verified = { ok: boolean; position: number; seal?: string; problem?: string };
+export type Verified = {
+  ok: boolean;
+  position: number;
+  seal?: string;
+  problem?: string;
+  unreadable?: Shut[];
+};
 
 export function adminVerifyPage(c: Context, verdict?: Verified): string {
   return page(
@@ -213,9 +228,10 @@ export function adminVerifyPage(c: Context, verdict?: Verified): string {
 }
 
 function Verdict({ verdict }: { verdict: Verified }) {
-  const { ok, position, seal, problem } = verdict;
+  const { ok, position, seal, problem, unreadable = [] } = verdict;
+  const good = ok && unreadable.length === 0;
   return (
-    <div class={ok ? "notice good" : "alert"} role="alert" tabindex={-1} data-focus="">
+    <div class={good ? "notice good" : "alert"} role="alert" tabindex={-1} data-focus="">
       <h2>{ok ? "The log is whole" : "The log was tampered with"}</h2>
       <p>
         {ok
@@ -223,6 +239,12 @@ function Verdict({ verdict }: { verdict: Verified }) {
           : `First misfit at position ${number(position)}: ${problem ?? ""}`}
       </p>
       {seal ? <code>{seal}</code> : ""}
+      {unreadable.map((shut) => (
+        <p>
+          Position {number(shut.position)} cannot be read: the key of {shut.subject}{" "}
+          does not open it.
+        </p>
+      ))}
     </div>
   );
 }

@@ -25,6 +25,7 @@ const verdict = z.object({
   position: z.int(),
   seal: z.string().optional(),
   problem: z.string().optional(),
+  unreadable: z.array(z.object({ position: z.int(), subject: z.string() })).optional(),
 });
 
 /** Where to go after logging in: nowhere but here. */
@@ -128,7 +129,8 @@ export const adminRoutes = [
     },
   }, async (c) => {
     const found = await verifyLog(c.get("services").sql);
-    const json = found.ok ? { ok: true, ...found.head } : found;
+    const { unreadable } = found.ok ? found : {};
+    const json = found.ok ? { ok: true, ...found.head, unreadable } : found;
     c.header("Cache-Control", "no-store");
     return wantsHtml(c) ? c.html(adminVerifyPage(c, json)) : c.json(json);
   }),

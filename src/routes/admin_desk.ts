@@ -157,7 +157,8 @@ export const deskRoutes = [
 async function readable(c: Context, stored: StoredEvent): Promise<OneEvent> {
   try {
     const [event] = await decode(c.get("services").sql, [stored]);
-    return { stored, data: event?.data ?? stored.data, erased: event?.erased ?? false };
+    const { data = stored.data, erased = false, unreadable } = event ?? {};
+    return { stored, data, erased, unreadable };
   } catch (error) {
     if (error instanceof AppError) return { stored, data: stored.data, erased: false };
     throw error;

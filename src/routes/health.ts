@@ -4,7 +4,7 @@ import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import type { Services } from "../services.ts";
 import { type ProjectionState, projectionStates } from "../projector.ts";
-import { readHead } from "../store/read.ts";
+import { readHead, stillUnreadable } from "../store/read.ts";
 
 const DATABASE_MS = 1500;
 
@@ -22,17 +22,20 @@ const health = z.object({
   position: z.int().optional(),
   visible: z.int().optional(),
   projections: z.array(state).optional(),
+  /** Streams whose text does not open with the key that is there. */
+  unreadable: z.array(z.string()).optional(),
 });
 
 export type Health = z.infer<typeof health>;
 
-type Facts = { position: number; states: ProjectionState[] };
+type Facts = { position: number; states: ProjectionState[]; unreadable: string[] };
 
 async function askDatabase({ sql }: Services): Promise<Facts | undefined> {
   const asked = (async () => {
     // The head first: what is appended in between must not look like a lag.
     const { position } = await readHead(sql);
-    return { position, states: await projectionStates(sql) };
+    const states = await projectionStates(sql);
+    return { position, states, unreadable: await stillUnreadable(sql) };
   })();
   const late = new Promise<undefined>((done) => setTimeout(() => done(undefined), DATABASE_MS));
   return await Promise.race([asked.catch(() => undefined), late]);
@@ -49,7 +52,9 @@ export async function healthOf(services: Services): Promise<Health> {
     error,
   }));
   const stopped = projections?.some(({ error, lag }) => error !== null || lag > 0);
-  const status = !facts ? "unhealthy" : stopped || !redisOk ? "degraded" : "healthy";
+  const unreadable = facts?.unreadable.length ? facts.unreadable : undefined;
+  const impaired = stopped || !redisOk || unreadable !== undefined;
+  const status = !facts ? "unhealthy" : impaired ? "degraded" : "healthy";
   return {
     status,
     redis: redisOk ? "ok" : "down",
@@ -58,6 +63,7 @@ export async function healthOf(services: Services): Promise<Health> {
     position: facts?.position,
     visible: follower.visible,
     projections,
+    unreadable,
   };
 }
 

@@ -10,7 +10,7 @@ import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams, position } from "../http/fields.ts";
 import { MAX_BEHIND, type Message, type Topic } from "../live.ts";
-import { readEvents, readHead, readStored } from "../store/read.ts";
+import { readHead, readReadable, readStored } from "../store/read.ts";
 import { lineOf } from "../store/transfer.ts";
 import { filters } from "./log.ts";
 import { publicPoll } from "./poll_fields.ts";
@@ -59,15 +59,13 @@ const ENTRY_TYPES: EventType[] = [
   "EntryErased",
 ];
 
-async function entryMessages(sql: Sql, events: Recorded[]): Promise<Message[]> {
-  const last = events.at(-1);
-  if (!last) return [];
+async function entryMessages(sql: Sql, events: Recorded[], last: number): Promise<Message[]> {
   const total = await shownTotal(sql);
   const added = events.flatMap((event) =>
     event.type === "EntrySigned" && !event.data.held && !event.erased ? [event.data.id] : []
   );
   added.push(...await approved(sql, events));
-  return [{ id: last.position, event: "entries", data: JSON.stringify({ added, total }) }];
+  return [{ id: last, event: "entries", data: JSON.stringify({ added, total }) }];
 }
 
 /** What was approved is new to readers; what was hidden long ago and comes back is not. */
@@ -109,11 +107,12 @@ function entriesTopic(sql: Sql): Topic {
   return {
     key: "entries",
     concerns: ({ type }) => type.startsWith("Entry"),
-    tell: (events) => entryMessages(sql, events),
+    tell: (events) => entryMessages(sql, events, events.at(-1)?.position ?? 0),
     missed: (position) =>
       pages(position, async (after) => {
         const page = { after, types: ENTRY_TYPES, limit: PAGE };
-        return await entryMessages(sql, await readEvents(sql, page));
+        const { events, last } = await readReadable(sql, page);
+        return last === undefined ? [] : await entryMessages(sql, events, last);
       }),
   };
 }

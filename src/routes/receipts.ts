@@ -7,7 +7,7 @@ import { id, isoDate } from "../http/fields.ts";
 import { receiptPage } from "../pages/polls.tsx";
 import { clock } from "../store/clock.ts";
 import { signHead } from "../store/heads.ts";
-import { readEvents, readHead } from "../store/read.ts";
+import { readHead, readReadable } from "../store/read.ts";
 import { findPoll } from "$projections/polls.ts";
 import { ballotAt } from "$projections/votes.ts";
 import { receiptOf } from "./poll_fields.ts";
@@ -40,7 +40,7 @@ export const receiptRoute = endpoint({
 }, async (c, { params }) => {
   const { sql, secrets } = c.get("services");
   const position = Number(params.receipt.match(/^(\d{1,15})-[0-9a-f]{32}$/)?.[1] ?? 0);
-  const [event] = await readEvents(sql, { after: position - 1, until: position });
+  const { events: [event] } = await readReadable(sql, { after: position - 1, until: position });
   if (position === 0 || !event || receiptOf(event) !== params.receipt) {
     throw new AppError("not_found", "no such receipt");
   }

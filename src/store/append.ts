@@ -6,7 +6,7 @@ import { alarmIn } from "../alarm.ts";
 import { asUnavailable, inTransaction, isConnectionError, type Sql, type Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
 import { type Append, type Hook, type Outcome, type Prepared, writeBatch } from "./batch.ts";
-import { encrypt, findKeys, hasPersonal, newKey } from "./personal.ts";
+import { encrypt, findKeys, hasPersonal, isKey, newKey } from "./personal.ts";
 import { readEvents } from "./read.ts";
 import { canonical, isStorable, isStorableText } from "./seal.ts";
 
@@ -28,7 +28,7 @@ export type AppenderOptions = {
 };
 
 const MAX_EVENT_BYTES = 256 * 1024;
-const MAX_STREAM_LENGTH = 200;
+export const MAX_STREAM_LENGTH = 200;
 const MAX_QUEUE = 20_000;
 const UNSTORABLE = "text with NUL or half a surrogate pair";
 
@@ -154,7 +154,7 @@ export class Appender {
   /** What the database refuses in a batch is tried alone, so that only the culprit fails. */
   async #recover(batch: Waiting[], error: unknown): Promise<void> {
     if (batch.length === 1 || isConnectionError(error)) {
-      for (const waiting of batch) waiting.settle({ failure: asUnavailable(error) });
+      for (const waiting of batch) waiting.settle({ failure: writtenBeside(asUnavailable(error)) });
       return;
     }
     for (const waiting of batch) if (!waiting.given) await this.#commit([waiting]);
@@ -168,6 +168,15 @@ export class Appender {
     this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
     if (events.length > 0) this.#options.onCommit?.(events);
   }
+}
+
+// Positions and versions are handed out under the lock: where one is taken already, somebody wrote
+// around it, and no later append can go in either.
+function writtenBeside(error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error && error.code === "23505")) return error;
+  if (!("table_name" in error && error.table_name === "events")) return error;
+  const message = "the log holds an event that its counter does not know: verify names it";
+  return new AppError("unavailable", message, { retryAfter: 60 });
 }
 
 /**
@@ -215,7 +224,8 @@ function keyFor(
   old: Map<string, Uint8Array>,
 ): Uint8Array {
   const key = old.get(stream) ?? prepared.keys.get(stream);
-  if (key) return key;
+  if (key && isKey(key)) return key;
+  if (key) throw new AppError("conflict", `the key is damaged, nothing can be added: ${stream}`);
   if (expected !== "none" && expected !== 0) {
     throw new AppError("conflict", `personal fields of an erased or unknown stream: ${stream}`);
   }

@@ -131,9 +131,12 @@ function refusal({ streams, guards, before }: Append, { head, versions }: Facts)
     const actual = versions.get(stream) ?? 0;
     if (actual !== version) return versionConflict(stream, version, actual);
   }
-  for (const { stream, expected } of streams) {
+  for (const { stream, expected, events } of streams) {
     const actual = versions.get(stream) ?? 0;
     if (!matches(expected, actual)) return versionConflict(stream, expected, actual);
+    if (actual + events.length > Number.MAX_SAFE_INTEGER) {
+      return new AppError("conflict", `${stream} is at its last version: ${actual}`);
+    }
   }
   // Last: who was overtaken may have seen an older deadline than the one that holds.
   if (before && head.at >= before) {

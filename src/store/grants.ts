@@ -1,11 +1,11 @@
 // The rights of the role that the service runs as: it may add to the log and never change it; the
 // read models are its own; it may create nothing elsewhere.
-import type { Sql, Tx } from "../database.ts";
+import { inTransaction, type Sql, type Tx } from "../database.ts";
 
 export type Login = { role: string; password: string };
 
 export async function grantService(sql: Sql, { role, password }: Login): Promise<void> {
-  await sql.begin(async (tx) => {
+  await inTransaction(sql, async (tx) => {
     await ensureRole(tx, role, password);
     await grantTables(tx, role);
     await giveReadModels(tx, role);

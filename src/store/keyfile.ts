@@ -1,7 +1,7 @@
 // The one file of keys beside an exported log: a line a key. Whoever is erased is gone from a backup
 // as soon as this file is next written.
 import { z } from "zod";
-import type { Sql, Tx } from "../database.ts";
+import { inTransaction, type Sql, type Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
 
 const PAGE = 5000;
@@ -37,7 +37,7 @@ export async function checkKeys(lines: AsyncIterable<string>): Promise<void> {
 }
 
 export async function importKeys(sql: Sql, lines: AsyncIterable<string>): Promise<number> {
-  return await sql.begin((tx) => insertKeyLines(tx, lines));
+  return await inTransaction(sql, (tx) => insertKeyLines(tx, lines));
 }
 
 /** In the transaction of an import: a broken key file leaves no log without its keys behind. */

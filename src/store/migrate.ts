@@ -1,6 +1,6 @@
 // Runs the numbered SQL files once each, whoever and however many start together.
 import { hash } from "node:crypto";
-import type { Sql, Tx } from "../database.ts";
+import { inTransaction, type Sql, type Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
 
 const FOLDER = new URL("../../migrations/", import.meta.url);
@@ -25,7 +25,7 @@ export async function loadMigrations(folder: URL = FOLDER): Promise<Migration[]>
 /** The names it applied: none where the database already is where the code is. */
 export async function migrate(sql: Sql, migrations?: Migration[]): Promise<string[]> {
   const files = migrations ?? await loadMigrations();
-  return await sql.begin(async (tx) => {
+  return await inTransaction(sql, async (tx) => {
     await tx`select pg_advisory_xact_lock(${LOCK})`;
     await tx`
       create table if not exists migrations (

@@ -4,6 +4,7 @@ import { type EventType, personal } from "$events/mod.ts";
 import type { Sql, Tx } from "../database.ts";
 
 const CIPHER = "aes-256-gcm";
+const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
@@ -11,7 +12,11 @@ export type Keys = ReadonlyMap<string, Uint8Array>;
 type Data = Record<string, unknown>;
 
 export function newKey(): Uint8Array {
-  return randomBytes(32);
+  return randomBytes(KEY_BYTES);
+}
+
+export function isKey(key: Uint8Array): boolean {
+  return key.length === KEY_BYTES;
 }
 
 export function hasPersonal(type: EventType, data: object): boolean {
@@ -36,24 +41,28 @@ export function encrypt(type: EventType, data: object, stream: string, key: Uint
   return stored;
 }
 
-/** The data in clear, and whether any field is blank because its key is gone. */
+export type Opened = { data: unknown; erased: boolean; unreadable: boolean };
+
+/** The data in clear, whether any field is blank because its key is gone, or because it does not fit. */
 export function decrypt(
   type: EventType,
   stored: unknown,
   owner: { stream: string; key: Uint8Array | undefined },
-): { data: unknown; erased: boolean } {
-  if (typeof stored !== "object" || stored === null) return { data: stored, erased: false };
+): Opened {
+  const clear = { data: stored, erased: false, unreadable: false };
+  if (typeof stored !== "object" || stored === null) return clear;
   const fields = personalIn(type, stored);
-  if (fields.length === 0) return { data: stored, erased: false };
+  if (fields.length === 0) return clear;
   const data: Data = { ...stored };
+  let unreadable = false;
   for (const field of fields) {
     const sealed = sealedText(data[field]);
     if (sealed === undefined) continue;
-    data[field] = owner.key === undefined
-      ? ""
-      : open(sealed, owner.key, bound(owner.stream, field));
+    const text = owner.key && open(sealed, owner.key, bound(owner.stream, field));
+    unreadable ||= owner.key !== undefined && text === undefined;
+    data[field] = text ?? "";
   }
-  return { data, erased: owner.key === undefined };
+  return { data, erased: owner.key === undefined || unreadable, unreadable };
 }
 
 function sealedText(value: unknown): Buffer | undefined {
@@ -61,11 +70,18 @@ function sealedText(value: unknown): Buffer | undefined {
   return Buffer.from(String(value.$enc), "base64");
 }
 
+/** Undefined where key and text do not belong together: one damaged key costs its own text only. */
 function open(sealed: Buffer, key: Uint8Array, aad: Buffer): unknown {
+  if (key.length !== KEY_BYTES || sealed.length < IV_BYTES + TAG_BYTES) return undefined;
   const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, IV_BYTES)).setAAD(aad);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   const text = decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES));
-  return JSON.parse(Buffer.concat([text, decipher.final()]).toString("utf8"));
+  try {
+    return JSON.parse(Buffer.concat([text, decipher.final()]).toString("utf8"));
+  } catch {
+    // Neither OpenSSL's words nor a piece of the text belong in a message.
+    return undefined;
+  }
 }
 
 function bound(stream: string, field: string): Buffer {

@@ -10,7 +10,10 @@ import {
 } from "$events/mod.ts";
 import type { Sql, Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
+import { reason } from "../errors.ts";
+import { log } from "../log.ts";
 import { decrypt, findKeys, type Keys } from "./personal.ts";
+import { unreadable } from "./unreadable.ts";
 
 export type Range = {
   /** Positions after this one. */
@@ -80,6 +83,31 @@ export async function readEvents(sql: Sql | Tx, page: Page): Promise<Recorded[]>
   return await decode(sql, await readStored(sql, page));
 }
 
+export type Readable = {
+  events: Recorded[];
+  /** Where the page ends, whatever could be read of it; undefined where there is nothing more. */
+  last: number | undefined;
+};
+
+/**
+ * For those who pass on what happened. An event that fits no schema stops the projection it is for;
+ * it must not stop the news of everything after it.
+ */
+export async function readReadable(sql: Sql | Tx, page: Page): Promise<Readable> {
+  const rows = await readStored(sql, page);
+  const keys = await keysFor(sql, rows);
+  const events = rows.flatMap((row) => {
+    try {
+      return [decodeOne(row, keys)];
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      log.warn("event passed over", { position: row.position, error: reason(error) });
+      return [];
+    }
+  });
+  return { events, last: rows.at(-1)?.position };
+}
+
 /** A stream from its first version; `until` is a position, as everywhere. */
 export async function readStream(
   sql: Sql | Tx,
@@ -118,9 +146,15 @@ export async function readHead(sql: Sql | Tx): Promise<{ position: number; seal:
 }
 
 export async function decode(sql: Sql | Tx, rows: StoredEvent[]): Promise<Recorded[]> {
-  const owners = rows.filter((row) => carriesPersonal(row)).map((row) => row.stream);
-  const keys = await findKeys(sql, owners);
+  const keys = await keysFor(sql, rows);
   return rows.map((row) => decodeOne(row, keys));
+}
+
+export async function keysFor(sql: Sql | Tx, rows: StoredEvent[]): Promise<Keys> {
+  return await findKeys(
+    sql,
+    rows.filter((row) => carriesPersonal(row)).map(({ stream }) => stream),
+  );
 }
 
 function carriesPersonal({ data }: StoredEvent): boolean {
@@ -128,22 +162,42 @@ function carriesPersonal({ data }: StoredEvent): boolean {
   return Object.values(data).some((value) => typeof value === "object" && value && "$enc" in value);
 }
 
+const LOOKED_AT = 50;
+
+/** Whose text still does not open: a key that was brought back, or deleted, ends it. */
+export async function stillUnreadable(sql: Sql): Promise<string[]> {
+  const streams = unreadable.streams.slice(0, LOOKED_AT);
+  if (streams.length === 0) return [];
+  const rows = await sql<StoredEvent[]>`
+    select position, stream, version, type, data, meta, at, seal
+    from events where stream = any(${streams}::text[])`;
+  const keys = await keysFor(sql, rows);
+  const still = new Set(rows.filter((row) => isShut(row, keys)).map(({ stream }) => stream));
+  for (const stream of streams) if (!still.has(stream)) unreadable.forget(stream);
+  return [...still].sort();
+}
+
+/** Whether the key that is there does not open its text. */
+export function isShut({ stream, type, data }: Omit<StoredEvent, "meta">, keys: Keys): boolean {
+  return isEventType(type) && decrypt(type, data, { stream, key: keys.get(stream) }).unreadable;
+}
+
 export function decodeOne(row: StoredEvent, keys: Keys): Recorded {
   const { type: storedType, data: stored, ...place } = row;
   const { type, data: raised } = upcast(storedType, stored, row.position);
-  const { data, erased } = decrypt(type, raised, {
-    stream: row.stream,
-    key: keys.get(row.stream),
-  });
+  const key = keys.get(row.stream);
+  const { data, erased, unreadable: shut } = decrypt(type, raised, { stream: row.stream, key });
+  if (shut) unreadable.note(row);
   const result = schemas[type].safeParse(data);
   if (!result.success) {
     throw new AppError("conflict", `event at position ${row.position} does not fit ${type}`);
   }
-  return { ...place, ...({ type, data: result.data } as NewEvent), erased } as Recorded;
+  const event = { ...place, ...({ type, data: result.data } as NewEvent), erased };
+  return (shut ? { ...event, unreadable: true } : event) as Recorded;
 }
 
 function upcast(type: string, data: unknown, position: number): { type: EventType; data: unknown } {
-  const raise = upcasters[type];
+  const raise = Object.hasOwn(upcasters, type) ? upcasters[type] : undefined;
   if (raise) return raise(data);
   if (isEventType(type)) return { type, data };
   throw new AppError("conflict", `unknown event type at position ${position}: ${type}`);

@@ -32,8 +32,18 @@ export function canonical(value: unknown): string {
 // A text without these has no number that a double would round.
 const MAYBE_ROUNDED = /\d\.\d|\d{16}/;
 
-/** What jsonb holds, in canonical form; undefined if it holds a number that no event could carry. */
+/** What jsonb holds, in canonical form; undefined if it holds what no event could carry. */
 export function canonicalOfStored(text: string): string | undefined {
+  try {
+    return exactly(text);
+  } catch (error) {
+    // Nested deeper than this code can follow, and than any event is.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function exactly(text: string): string | undefined {
   if (!MAYBE_ROUNDED.test(text)) return canonical(JSON.parse(text));
   let exact = true;
   const value: unknown = JSON.parse(text, (_name, item, context?: { source?: string }) => {

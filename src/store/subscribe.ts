@@ -2,7 +2,7 @@
 // and in commit order. A wake-up only says "look now"; polling stands behind it.
 import type { Recorded } from "$events/mod.ts";
 import { isConnectionError, type Sql } from "../database.ts";
-import { type Page, readEvents } from "./read.ts";
+import { type Page, type Readable, readReadable } from "./read.ts";
 
 export type SubscribeOptions = Page & {
   signal?: AbortSignal;
@@ -59,23 +59,22 @@ export async function* subscribe(
     const waited = new AbortController();
     const either = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
     const woken = wakeups.next(pollMs, either);
-    const events = await orNothing(() => readEvents(sql, { ...page, after }));
-    const last = events.at(-1);
-    if (!last) {
+    const { events, last } = await orNothing(() => readReadable(sql, { ...page, after }));
+    if (last === undefined) {
       await woken;
       continue;
     }
     waited.abort();
-    after = last.position;
-    yield events;
+    after = last;
+    if (events.length > 0) yield events;
   }
 }
 
-async function orNothing(read: () => Promise<Recorded[]>): Promise<Recorded[]> {
+async function orNothing(read: () => Promise<Readable>): Promise<Readable> {
   try {
     return await read();
   } catch (error) {
-    if (isConnectionError(error)) return [];
+    if (isConnectionError(error)) return { events: [], last: undefined };
     throw error;
   }
 }

@@ -1,8 +1,9 @@
 // Carries the log out and in again: one event a line, positions, times and seals kept.
 import { z } from "zod";
 import { isEventType, type Meta, personal, schemas, upcasters } from "$events/mod.ts";
-import type { Database, Sql, Tx } from "../database.ts";
+import { type Database, inTransaction, type Sql, type Tx } from "../database.ts";
 import { AppError, reason } from "../errors.ts";
+import { MAX_STREAM_LENGTH } from "./append.ts";
 import { insertKeyLines } from "./keyfile.ts";
 import { pagesOf, type Range, type StoredEvent } from "./read.ts";
 import { canonical, GENESIS, isStorable, sealOf } from "./seal.ts";
@@ -10,7 +11,7 @@ import { rowWriter } from "./transfer_rows.ts";
 
 const lineSchema = z.strictObject({
   position: z.int().positive(),
-  stream: z.string().min(1),
+  stream: z.string().min(1).max(MAX_STREAM_LENGTH),
   version: z.int().positive(),
   type: z.string(),
   data: z.record(z.string(), z.unknown()),
@@ -48,7 +49,7 @@ export async function importEvents(
   lines: AsyncIterable<string>,
   { keys, onProgress }: ImportOptions = {},
 ): Promise<Imported> {
-  return await sql.begin(async (tx) => {
+  return await inTransaction(sql, async (tx) => {
     await refuseUnlessEmpty(tx);
     await using writer = rowWriter(tx, embedded);
     const highest = new Map<string, number>();
@@ -127,8 +128,14 @@ function refuseAt<Result>(line: number, check: () => Result): Result {
   try {
     return check();
   } catch (error) {
-    throw new AppError("invalid", `line ${line} refused: ${reason(error)}`);
+    throw new AppError("invalid", `line ${line} refused: ${printable(reason(error))}`);
   }
+}
+
+/** A file may hold anything: what moves a terminal's cursor is shown, not done. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (one) => JSON.stringify(one).slice(1, -1))
+    .replace(/[\x7f-\x9f]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`);
 }
 
 function checkLine(line: string, last: { position: number; seal: string }): StoredEvent {
@@ -148,10 +155,14 @@ function checkLine(line: string, last: { position: number; seal: string }): Stor
   return row;
 }
 
+// Its two first bytes, the second of which is no UTF-8.
+const GZIP = "\x1f\ufffd";
+
 function parseJson(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
+    if (line.startsWith(GZIP)) throw new Error("compressed with gzip: unpack the file first");
     throw new Error(`not JSON: ${line.slice(0, 40)}`);
   }
 }

@@ -38,7 +38,7 @@ class CopyWriter implements RowWriter {
     this.#stream = undefined;
     if (!stream) return;
     stream.end();
-    await once(stream, "finish");
+    await this.#until(stream, "finish");
     if (this.#failure) throw this.#failure;
   }
 
@@ -48,16 +48,24 @@ class CopyWriter implements RowWriter {
     if (this.#failure) throw this.#failure;
     const ready = this.#stream.write(this.#chunk);
     this.#chunk = "";
-    if (!ready) await once(this.#stream, "drain");
+    if (!ready) await this.#until(this.#stream, "drain");
   }
 
   async #open(): Promise<Writable> {
     const stream = await this.#tx`
       copy events (position, stream, version, type, data, meta, at, seal) from stdin`.writable();
     stream.on("error", (error: unknown) => {
-      this.#failure = error;
+      this.#failure ??= refusedOrGone(error);
     });
     return stream;
+  }
+
+  async #until(stream: Writable, event: "drain" | "finish"): Promise<void> {
+    try {
+      await once(stream, event);
+    } catch (error) {
+      throw this.#failure ?? refusedOrGone(error);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,6 +74,13 @@ class CopyWriter implements RowWriter {
     stream.destroy(new Error("import refused"));
     await Promise.resolve();
   }
+}
+
+/** What the server did not refuse is the end of the connection, whatever the stream makes of it. */
+function refusedOrGone(error: unknown): unknown {
+  if (error instanceof Error && "severity" in error) return error;
+  const closed = new Error("the connection was closed in the middle of a copy", { cause: error });
+  return Object.assign(closed, { code: "CONNECTION_CLOSED" });
 }
 
 function copyLine(row: StoredEvent): string {

@@ -2,17 +2,22 @@
 import type { Sql } from "../database.ts";
 import { AppError } from "../errors.ts";
 import type { Head } from "./heads.ts";
-import { readHead } from "./read.ts";
+import { findKeys } from "./personal.ts";
+import { isShut, readHead } from "./read.ts";
 import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./seal.ts";
 
+/** An event whose seal fits, and whose text does not open with the key that is there. */
+export type Shut = { position: number; subject: string };
+
 export type Verdict =
-  | { ok: true; head: Head }
+  | { ok: true; head: Head; unreadable?: Shut[] }
   | { ok: false; position: number; problem: string };
 
 /** As text, because parsing would round what the database can tell apart. */
 type Stored = Sealable & { data: string; meta: string; seal: string };
 
 const PAGE = 500;
+const MOST_NAMED = 100;
 
 export type VerifyOptions = {
   /** A head saved earlier, its signature already checked. */
@@ -25,16 +30,28 @@ export async function verifyLog(sql: Sql, options: VerifyOptions = {}): Promise<
   const { saved, signal, onProgress } = options;
   const head = await readHead(sql);
   let last: Head = { position: 0, seal: GENESIS };
+  const shut: Shut[] = [];
   for await (const rows of pages(sql, head.position)) {
     for (const row of rows) {
       const problem = misfit(row, last) ?? notAsSaved(row, saved);
       if (problem) return problem;
       last = row;
     }
+    if (shut.length < MOST_NAMED) shut.push(...await shutIn(sql, rows));
     onProgress?.(last.position, head.position);
     if (signal?.aborted) throw new AppError("unavailable", `interrupted: after ${last.position}`);
   }
-  return await ending(sql, { head, last, saved });
+  const verdict = await ending(sql, { head, last, saved });
+  return verdict.ok && shut.length > 0
+    ? { ...verdict, unreadable: shut.slice(0, MOST_NAMED) }
+    : verdict;
+}
+
+async function shutIn(sql: Sql, rows: Stored[]): Promise<Shut[]> {
+  const personal = rows.filter(({ data }) => data.includes('"$enc"'));
+  const keys = await findKeys(sql, personal.map(({ stream }) => stream));
+  return personal.filter((row) => isShut({ ...row, data: JSON.parse(row.data) }, keys))
+    .map(({ position, stream }) => ({ position, subject: stream }));
 }
 
 async function* pages(sql: Sql, until: number): AsyncGenerator<Stored[]> {

@@ -5,9 +5,10 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 import { connect } from "$src/database.ts";
-import { LONG, say, seed } from "../faults/long.ts";
+import { LONG, seed } from "../faults/long.ts";
 import { checkLog, healthy } from "../faults/outcome.ts";
 import { random } from "../faults/random.ts";
+import { trial } from "../support/trial.ts";
 import { until } from "../support/until.ts";
 import { mutated } from "./grammar.ts";
 import { raw, statusesIn } from "./raw.ts";
@@ -56,30 +57,35 @@ describe(`fuzzed requests (TEST_SEED=${seed})`, () => {
   after(() => stack[Symbol.asyncDispose]());
 
   for (const place of ["Nginx", "the app"]) {
-    it(`neither crash nor hang ${place}, and are never answered with a 5xx`, async () => {
-      const url = place === "Nginx" ? stack.url : stack.appUrls[0] ?? "";
-      const pid = stack.apps[0]?.pid;
-      await fuzz(url, 300, seed);
-      const before = await memory();
-      const { sent, statuses, bad, slowestMs } = await fuzz(url, REQUESTS, seed + 1000);
-      const kinds = [...statuses].sort(([a], [b]) => a - b).map(([s, n]) => `${s}: ${n}`);
-      assertEquals(bad.slice(0, 3), [], `${bad.length} of ${sent}`);
-      assertEquals(stack.apps[0]?.pid, pid, "the same process");
-      await healthy(stack.apps);
-      const after = await until(
-        async () => {
-          const now = await memory();
-          return now < before + MORE_MEMORY_MB ? now : false;
-        },
-        20_000,
-        "the memory to be back",
-      );
-      say(
-        `fuzz: ${sent} requests to ${place}: ${kinds.join(", ")}; slowest ` +
-          `${Math.round(slowestMs)} ms; memory ${before.toFixed(0)} -> ${after.toFixed(0)} MB`,
-      );
-      assert(slowestMs < 10_000, `a request took ${Math.round(slowestMs)} ms`);
-    });
+    it(
+      `neither crash nor hang ${place}, and are never answered with a 5xx`,
+      trial(`mutated requests to ${place}`, seed, async (figure) => {
+        const url = place === "Nginx" ? stack.url : stack.appUrls[0] ?? "";
+        const pid = stack.apps[0]?.pid;
+        await fuzz(url, 300, seed);
+        const before = await memory();
+        const { sent, statuses, bad, slowestMs } = await fuzz(url, REQUESTS, seed + 1000);
+        const kinds = [...statuses].sort(([a], [b]) => a - b).map(([s, n]) => `${s}: ${n}`);
+        assertEquals(bad.slice(0, 3), [], `${bad.length} of ${sent}`);
+        assertEquals(stack.apps[0]?.pid, pid, "the same process");
+        await healthy(stack.apps);
+        const after = await until(
+          async () => {
+            const now = await memory();
+            return now < before + MORE_MEMORY_MB ? now : false;
+          },
+          20_000,
+          "the memory to be back",
+        );
+        figure(`${sent} requests; ${kinds.join(", ")}`);
+        figure(
+          `slowest ${Math.round(slowestMs)} ms; memory ${before.toFixed(0)} -> ${
+            after.toFixed(0)
+          } MB`,
+        );
+        assert(slowestMs < 10_000, `a request took ${Math.round(slowestMs)} ms`);
+      }),
+    );
   }
 
   it("leave a log that verifies and read models that a replay agrees with", async () => {

@@ -9,7 +9,7 @@ import { prepare } from "$src/start.ts";
 import type { Answer } from "$src/cache/tier.ts";
 import { findItem } from "$projections/items.ts";
 import { freshDatabase, redisUrl } from "../support/database.ts";
-import { report } from "../support/report.ts";
+import { trial } from "../support/trial.ts";
 import { rounds } from "../support/rounds.ts";
 
 const ITEMS = 4;
@@ -67,45 +67,48 @@ describe("readers that are slow between load and store, against writers", () => 
     return last;
   }
 
-  it("no older value ever survives in Redis", async () => {
-    const count = rounds(1000, 10_000);
-    const over = new AbortController();
-    let reads = 0;
-    const pick = (i: number) => {
-      const services = replicas[i % replicas.length];
-      if (!services) throw new Error("no replica");
-      return services;
-    };
-    const reading = Array.from({ length: READERS }, async (_, i) => {
-      for (; !over.signal.aborted; reads++) {
-        await read(pick(i), 1 + Math.floor(Math.random() * ITEMS));
-        await some(3);
-      }
-    });
-    const stale: string[] = [];
-    let done = 0;
-    const writing = Array.from({ length: ITEMS }, async (_, i) => {
-      const id = i + 1;
-      for (; done < count; done++) {
-        const name = `round ${done}`;
-        const position = await write(pick(done), id, name);
-        for (const services of replicas) {
-          const answer = await read(services, id);
-          const seen = JSON.parse(answer.text).name;
-          if (seen !== name) stale.push(`${name} at ${position}: ${seen} at ${answer.position}`);
+  it(
+    "no older value ever survives in Redis",
+    trial("slow readers against writers", undefined, async (figure) => {
+      const count = rounds(1000, 10_000);
+      const over = new AbortController();
+      let reads = 0;
+      const pick = (i: number) => {
+        const services = replicas[i % replicas.length];
+        if (!services) throw new Error("no replica");
+        return services;
+      };
+      const reading = Array.from({ length: READERS }, async (_, i) => {
+        for (; !over.signal.aborted; reads++) {
+          await read(pick(i), 1 + Math.floor(Math.random() * ITEMS));
+          await some(3);
         }
-      }
-    });
-    await Promise.all(writing);
-    over.abort();
-    await Promise.all(reading);
-    const [first] = replicas;
-    const items = first?.cache.counts.find(({ kind }) => kind === "item");
-    report(
-      `race: ${done} writes, ${reads} reads, ${stale.length} stale; one replica's hits ` +
-        `${items?.hits}, misses ${items?.misses}`,
-    );
-    assertEquals(stale, []);
-    assert((items?.hits ?? 0) > 0, "Redis was in use");
-  });
+      });
+      const stale: string[] = [];
+      let done = 0;
+      const writing = Array.from({ length: ITEMS }, async (_, i) => {
+        const id = i + 1;
+        for (; done < count; done++) {
+          const name = `round ${done}`;
+          const position = await write(pick(done), id, name);
+          for (const services of replicas) {
+            const answer = await read(services, id);
+            const seen = JSON.parse(answer.text).name;
+            if (seen !== name) stale.push(`${name} at ${position}: ${seen} at ${answer.position}`);
+          }
+        }
+      });
+      await Promise.all(writing);
+      over.abort();
+      await Promise.all(reading);
+      const [first] = replicas;
+      const items = first?.cache.counts.find(({ kind }) => kind === "item");
+      figure(
+        `${done} writes, ${reads} reads, ${stale.length} stale; one replica's hits ` +
+          `${items?.hits}, misses ${items?.misses}`,
+      );
+      assertEquals(stale, []);
+      assert((items?.hits ?? 0) > 0, "Redis was in use");
+    }),
+  );
 });

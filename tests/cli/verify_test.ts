@@ -5,7 +5,7 @@ import { Appender } from "$src/store/append.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
-import { newStream, one, visit } from "../store/events.ts";
+import { newStream, one, signed, visit } from "../store/events.ts";
 import { task } from "./task.ts";
 
 describe("verify", () => {
@@ -52,6 +52,20 @@ describe("verify", () => {
     assertEquals([code, stdout.startsWith("position 4 does not fit: ")], [1, true]);
     await change("/");
     assertEquals((await task(["verify"], env)).code, 0);
+  });
+
+  it("names the subject whose key does not open its text, and exits with 1", async () => {
+    await new Appender(sql).append(one("entry-1", { expected: "none", events: [signed("words")] }));
+    const { position, seal } = await readHead(sql);
+    await sql`update keys set key = '\\x00' where subject = 'entry-1'`;
+    assertEquals(await task(["verify"], env), {
+      code: 1,
+      stdout: `verified ${position} events, seal ${seal}\n` +
+        `position ${position} cannot be read: the key of entry-1 does not open it\n`,
+      stderr: "",
+    });
+    await sql`delete from keys where subject = 'entry-1'`;
+    assertEquals((await task(["verify"], env)).code, 0, "erased is not damaged");
   });
 
   it("saves a head, and later holds the log against it", async () => {

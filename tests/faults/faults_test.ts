@@ -8,6 +8,7 @@ import { type Load, startLoad } from "./load.ts";
 import { LONG, say, seed } from "./long.ts";
 import { checkNoneInvented, checkOutcome, healthy } from "./outcome.ts";
 import { random } from "./random.ts";
+import { trial } from "../support/trial.ts";
 import { until } from "../support/until.ts";
 
 const RANDOM_MS = 5 * 60_000;
@@ -91,24 +92,29 @@ describe(`faults under load (TEST_SEED=${seed})`, () => {
   });
 
   if (LONG) {
-    it("survives five minutes of faults at random", async () => {
-      const next = random(seed);
-      const running = load(seed * 10 + 9);
-      const names = Object.keys(faults);
-      const counts = new Map<string, number>();
-      const until_ = performance.now() + RANDOM_MS;
-      while (performance.now() < until_) {
-        await warm(running);
-        const name = names[Math.floor(next() * names.length)] ?? "";
-        await faults[name]?.(stack, next);
-        counts.set(name, (counts.get(name) ?? 0) + 1);
-        await healthy(stack.apps);
-      }
-      await running.stop();
-      await checkOutcome(stack.databaseUrl, running);
-      for (const [name, count] of counts) say(`fault at random: ${name}: ${count} times`);
-      say(`faults at random: ${running.acknowledged} acknowledged of ${running.issued.size}`);
-    });
+    it(
+      "survives five minutes of faults at random",
+      trial("random faults, 5 min", seed, async (figure) => {
+        const next = random(seed);
+        const running = load(seed * 10 + 9);
+        const names = Object.keys(faults);
+        const counts = new Map<string, number>();
+        const until_ = performance.now() + RANDOM_MS;
+        while (performance.now() < until_) {
+          await warm(running);
+          const name = names[Math.floor(next() * names.length)] ?? "";
+          await faults[name]?.(stack, next);
+          counts.set(name, (counts.get(name) ?? 0) + 1);
+          await healthy(stack.apps);
+        }
+        await running.stop();
+        await checkOutcome(stack.databaseUrl, running);
+        figure([...counts].map(([name, count]) => `${name} ${count}x`).join("; "));
+        figure(
+          `${running.acknowledged} acknowledged of ${running.issued.size}, none lost or invented`,
+        );
+      }),
+    );
   }
 
   it("invented nothing through all of it", () => checkNoneInvented(stack.databaseUrl, loads));

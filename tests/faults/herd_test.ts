@@ -3,8 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { connect, type Sql } from "$src/database.ts";
-import { LONG, say } from "./long.ts";
+import { LONG } from "./long.ts";
 import { checkLog, healthy } from "./outcome.ts";
+import { trial } from "../support/trial.ts";
 import { until } from "../support/until.ts";
 
 const VOTERS = LONG ? 10_000 : 3000;
@@ -69,63 +70,69 @@ describe("the herd", () => {
     await stack[Symbol.asyncDispose]();
   });
 
-  it("counts every one of the voters who come at once, with no more connections", async () => {
-    const before = await votesIn();
-    let most = 0;
-    let over = false;
-    const watching = (async () => {
-      while (!over) most = Math.max(most, await connections());
-    })();
-    const statuses = new Map<number, number>();
-    let left = VOTERS;
-    const started = performance.now();
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-      while (left-- > 0) {
-        const status = await vote();
-        statuses.set(status, (statuses.get(status) ?? 0) + 1);
-      }
-    }));
-    const seconds = (performance.now() - started) / 1000;
-    over = true;
-    await watching;
-    say(
-      `herd: ${VOTERS} voters, ${AT_ONCE} at a time, answered in ${seconds.toFixed(1)} s ` +
-        `(${Math.round(VOTERS / seconds)}/s), ${most} database connections at most`,
-    );
-    assertEquals([...statuses], [[201, VOTERS]]);
-    assertEquals(await votesIn() - before, VOTERS);
-    assert(most <= REPLICAS * (POOL + BESIDE), `${most} connections`);
-    await checkLog(sql);
-  });
+  it(
+    "counts every one of the voters who come at once, with no more connections",
+    trial("the herd", undefined, async (figure) => {
+      const before = await votesIn();
+      let most = 0;
+      let over = false;
+      const watching = (async () => {
+        while (!over) most = Math.max(most, await connections());
+      })();
+      const statuses = new Map<number, number>();
+      let left = VOTERS;
+      const started = performance.now();
+      await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+        while (left-- > 0) {
+          const status = await vote();
+          statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        }
+      }));
+      const seconds = (performance.now() - started) / 1000;
+      over = true;
+      await watching;
+      figure(
+        `${VOTERS} voters, ${AT_ONCE} at a time, answered in ${seconds.toFixed(1)} s ` +
+          `(${Math.round(VOTERS / seconds)}/s), ${most} database connections at most`,
+      );
+      assertEquals([...statuses], [[201, VOTERS]]);
+      assertEquals(await votesIn() - before, VOTERS);
+      assert(most <= REPLICAS * (POOL + BESIDE), `${most} connections`);
+      await checkLog(sql);
+    }),
+  );
 
-  it("serves others as before while connections say nothing or a byte a second", async () => {
-    const calm = await reads(50);
-    await using own = new AsyncDisposableStack();
-    const { port } = new URL(stack.url);
-    const open: Deno.Conn[] = [];
-    for (let i = 0; i < SILENT; i++) {
-      const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
-      own.defer(() => closed(conn));
-      open.push(conn);
-    }
-    const trickle = new TextEncoder().encode(
-      "POST /sign HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n",
-    );
-    let sent = 0;
-    const dripping = setInterval(() => {
-      const byte = trickle.subarray(sent, ++sent);
-      for (let i = 0; i < open.length; i += 2) open[i]?.write(byte).catch(() => undefined);
-    }, 1000);
-    own.defer(() => clearInterval(dripping));
-    await until(() => sent >= 2, 10_000, "the slow ones to begin");
-    const beset = await reads(50);
-    assertEquals(await vote(), 201);
-    say(
-      `slow-loris: ${SILENT} connections; a read took ${calm.median.toFixed(1)} ms before and ` +
-        `${beset.median.toFixed(1)} ms meanwhile (worst ${beset.worst.toFixed(0)} ms)`,
-    );
-    assert(beset.worst < 2000, `a read took ${beset.worst} ms`);
-  });
+  it(
+    "serves others as before while connections say nothing or a byte a second",
+    trial("slow connections", undefined, async (figure) => {
+      const calm = await reads(50);
+      await using own = new AsyncDisposableStack();
+      const { port } = new URL(stack.url);
+      const open: Deno.Conn[] = [];
+      for (let i = 0; i < SILENT; i++) {
+        const conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+        own.defer(() => closed(conn));
+        open.push(conn);
+      }
+      const trickle = new TextEncoder().encode(
+        "POST /sign HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n",
+      );
+      let sent = 0;
+      const dripping = setInterval(() => {
+        const byte = trickle.subarray(sent, ++sent);
+        for (let i = 0; i < open.length; i += 2) open[i]?.write(byte).catch(() => undefined);
+      }, 1000);
+      own.defer(() => clearInterval(dripping));
+      await until(() => sent >= 2, 10_000, "the slow ones to begin");
+      const beset = await reads(50);
+      assertEquals(await vote(), 201);
+      figure(
+        `${SILENT} connections; a read took ${calm.median.toFixed(1)} ms before and ` +
+          `${beset.median.toFixed(1)} ms meanwhile (worst ${beset.worst.toFixed(0)} ms)`,
+      );
+      assert(beset.worst < 2000, `a read took ${beset.worst} ms`);
+    }),
+  );
 });
 
 function closed(conn: Deno.Conn): void {

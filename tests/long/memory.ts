@@ -5,6 +5,7 @@ import { after, before, it } from "@std/testing/bdd";
 import { connect } from "$src/database.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
+import { trial } from "../support/trial.ts";
 import { writeChain } from "../store/chain.ts";
 import { spawnTask } from "../cli/task.ts";
 
@@ -31,17 +32,20 @@ export function memorySuite(events: number, everyMs: number): void {
   });
 
   const stays = (words: () => string[], said: string) =>
-    it(`${said} stays under ${LIMIT_MB} MB`, async () => {
-      const child = spawnTask(words(), env);
-      const samples = sample(child.pid, everyMs);
-      const [{ code, stderr, stdout }, megabytes] = await Promise.all([child.output(), samples]);
-      const text = new TextDecoder();
-      assertEquals(code, 0, text.decode(stderr));
-      say(`${said} of ${events} events, MB resident: ${megabytes.join(" ")}`);
-      assert(megabytes.length > 2, "it was over before it was looked at");
-      assert(Math.max(...megabytes) < LIMIT_MB, `${Math.max(...megabytes)} MB`);
-      assert(`${text.decode(stderr)}${text.decode(stdout)}`.includes(String(events)));
-    });
+    it(
+      `${said} stays under ${LIMIT_MB} MB`,
+      trial(`memory of ${said}, ${events} events`, undefined, async (figure) => {
+        const child = spawnTask(words(), env);
+        const samples = sample(child.pid, everyMs);
+        const [{ code, stderr, stdout }, megabytes] = await Promise.all([child.output(), samples]);
+        const text = new TextDecoder();
+        assertEquals(code, 0, text.decode(stderr));
+        figure(`at most ${Math.max(...megabytes)} MB resident, in ${megabytes.length} looks`);
+        assert(megabytes.length > 2, "it was over before it was looked at");
+        assert(Math.max(...megabytes) < LIMIT_MB, `${Math.max(...megabytes)} MB`);
+        assert(`${text.decode(stderr)}${text.decode(stdout)}`.includes(String(events)));
+      }),
+    );
 
   stays(() => ["events", "import", `${dir}/log`], "import");
   stays(() => ["verify"], "verify");
@@ -68,8 +72,4 @@ async function digest(path: string): Promise<string> {
   const sum = createHash("sha256");
   for await (const chunk of (await Deno.open(path)).readable) sum.update(chunk);
   return sum.digest("hex");
-}
-
-function say(line: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -30,7 +30,7 @@ export const mutants: Mutant[] = [
     file: "src/cache/redis.ts",
     guard: "answer?.generation !== lease",
     without: "answer === undefined",
-    tests: ["cache/redis", "cache/race"],
+    tests: ["cache/generation"],
   },
   {
     name: "the tag check",
@@ -149,9 +149,9 @@ export const mutants: Mutant[] = [
   {
     name: "the care for lost connections",
     file: "src/database.ts",
-    guard: "if (!isGone(error)) throw error;",
+    guard: "if (!isGone(error) && !session?.closed) throw error;",
     without: "if (isGone(error) || !isGone(error)) throw error;",
-    tests: ["faults/faults"],
+    tests: ["cli/lost"],
   },
   {
     name: "the end of a body that never comes",
@@ -159,5 +159,42 @@ export const mutants: Mutant[] = [
     guard: "const BODY_MS = 8000;",
     without: "const BODY_MS = 60_000;",
     tests: ["attacks/fuzz"],
+  },
+  {
+    name: "the constant time of the token check",
+    file: "src/secrets.ts",
+    guard: "return timingSafeEqual(Buffer.from(digest(secret)), Buffer.from(expected));",
+    without: "return timingSafeEqual.length >= 0 && digest(secret) === expected;",
+    tests: ["attacks/token"],
+  },
+  {
+    name: "the refusal of keys that do not fit",
+    file: "src/store/personal.ts",
+    guard:
+      "if (key.length !== KEY_BYTES || sealed.length < IV_BYTES + TAG_BYTES) return undefined;",
+    without: "if (sealed.length < IV_BYTES + TAG_BYTES) return undefined;",
+    tests: ["store/unreadable"],
+  },
+  {
+    name: "the follower's way past what it cannot read",
+    file: "src/store/read.ts",
+    guard: "if (!(error instanceof AppError)) throw error;\n      log.warn",
+    without: "if (error !== undefined) throw error;\n      log.warn",
+    tests: ["attacks/poison"],
+  },
+  {
+    name: "the seal on imported lines",
+    file: "src/store/transfer.ts",
+    guard: "if (seal !== row.seal) throw",
+    without: "if (seal === undefined) throw",
+    tests: ["store/mangled", "store/transfer"],
+  },
+  {
+    name: "the one transaction of an import",
+    file: "src/store/transfer.ts",
+    guard: "return await inTransaction(sql, async (tx) => {",
+    without:
+      "return await ((_: unknown, work: (tx: Tx) => Promise<Imported>) => work(sql as unknown as Tx))(inTransaction, async (tx) => {",
+    tests: ["store/mangled"],
   },
 ];

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { rounds } from "../support/rounds.ts";
+import { trial } from "../support/trial.ts";
 import fc from "fast-check";
 import type { Recorded } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
@@ -12,7 +14,7 @@ import { emptyLog, openLog, type ProjectedLog, readTables } from "./log.ts";
 import { modelOf } from "./model.ts";
 
 const SEED = Number(Deno.env.get("PROPERTY_SEED") ?? Date.now() % 1_000_000);
-const RUNS = Deno.env.get("LONG") === "yes" ? 100 : 8;
+const RUNS = rounds(8, 100);
 
 async function eventsOf({ sql }: ProjectedLog): Promise<Recorded[]> {
   const events: Recorded[] = [];
@@ -74,10 +76,14 @@ describe("read models", () => {
   });
   after(async () => await log[Symbol.asyncDispose]());
 
-  it("are the same live, replayed, replayed half then continued, and as a plain model has them", async () => {
-    const property = fc.asyncProperty(turns, (given) => check(log, projections, given));
-    await fc.assert(property, { numRuns: RUNS, seed: SEED });
-  });
+  it(
+    "are the same live, replayed, replayed half then continued, and as a plain model has them",
+    trial("read models against a model", SEED, async (figure) => {
+      const property = fc.asyncProperty(turns, (given) => check(log, projections, given));
+      await fc.assert(property, { numRuns: RUNS, seed: SEED });
+      figure(`${RUNS} logs`);
+    }),
+  );
 
   it("count a vote for an option that was added later, in one page of a replay", async () => {
     await emptyLog(log.sql);

@@ -1,6 +1,8 @@
 // Poison events and replays, while appends pour in.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { rounds } from "../support/rounds.ts";
+import { trial } from "../support/trial.ts";
 import type { NewEvent } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
 import { polls } from "$projections/polls.ts";
@@ -12,7 +14,7 @@ import { until } from "../support/until.ts";
 import { openPlace, openService, type Service } from "../support/service.ts";
 import { openLog, type ProjectedLog, readTables } from "./log.ts";
 
-const EVENTS = Deno.env.get("LONG") === "yes" ? 50_000 : 10_000;
+const EVENTS = rounds(10_000, 50_000);
 const meta = { actor: "system" } as const;
 
 async function append(log: ProjectedLog, stream: string, ...events: NewEvent[]): Promise<void> {
@@ -128,17 +130,23 @@ describe("replay()", () => {
     return row?.voters ?? 0;
   };
 
-  it(`rebuilds ${EVENTS} events while votes arrive, and misses none`, async () => {
-    const before = await votes();
-    const pouring = pourIn();
-    for (const projection of projections) await replay(log.sql, projection);
-    const taken = await pouring.stop();
-    assert(taken > 0);
-    assertEquals(await votes(), before + taken);
-    const states = await projectionStates(log.sql);
-    assertEquals(new Set(states.map(({ position }) => position)).size, 1);
-    for (const projection of projections) assertEquals(await checkReplay(log.sql, projection), []);
-  });
+  it(
+    `rebuilds ${EVENTS} events while votes arrive, and misses none`,
+    trial("rebuild under votes", undefined, async (figure) => {
+      const before = await votes();
+      const pouring = pourIn();
+      for (const projection of projections) await replay(log.sql, projection);
+      const taken = await pouring.stop();
+      assert(taken > 0);
+      assertEquals(await votes(), before + taken);
+      const states = await projectionStates(log.sql);
+      assertEquals(new Set(states.map(({ position }) => position)).size, 1);
+      for (const projection of projections) {
+        assertEquals(await checkReplay(log.sql, projection), []);
+      }
+      figure(`${EVENTS} events, ${taken} votes meanwhile`);
+    }),
+  );
 
   it("gives the tables row by row as they were", async () => {
     const before = await readTables(log.sql);

@@ -2,6 +2,8 @@
 // made up from it, valid and not, that are never answered with a 5xx.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { rounds } from "../support/rounds.ts";
+import { trial } from "../support/trial.ts";
 import fc from "fast-check";
 import { z } from "zod";
 import { endpoints } from "$src/app.ts";
@@ -10,7 +12,7 @@ import { connect, type Sql } from "$src/database.ts";
 import { serverUrl } from "../support/database.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
 
-const REQUESTS = Deno.env.get("LONG") === "yes" ? 5000 : 800;
+const REQUESTS = rounds(800, 5000);
 const SEED = Number(Deno.env.get("CONTRACT_SEED") ?? Date.now() % 1_000_000);
 const METHODS = ["get", "post", "put", "delete"] as const;
 
@@ -306,24 +308,28 @@ describe("the document", () => {
     assertEquals(failed, []);
   });
 
-  it(`is kept by ${REQUESTS} requests made up from it, none of them answered with a 5xx`, async () => {
-    // Replays, checks and logging out for each request would test their patience, not the document.
-    const tried = calls.filter((call) =>
-      !isStream(call) && !/^\/admin\/(replay|verify)/.test(call.path)
-    );
-    const visitor = service.client();
-    const made = fc.constantFrom(...tried).chain(requests);
-    const property = fc.asyncProperty(made, async (request) => {
-      const answer = await send(request, visitor);
-      if (answer.headers.get("content-type")?.startsWith("text/html")) {
-        assert(answer.status < 500, `${request.path}: ${answer.text}`);
-        seen.add(answer.status);
-        return;
-      }
-      assertDocumented(request.call, answer, JSON.stringify(request).slice(0, 1500));
-    });
-    await fc.assert(property, { numRuns: REQUESTS, seed: SEED, endOnFailure: true });
-  });
+  it(
+    `is kept by ${REQUESTS} requests made up from it, none of them answered with a 5xx`,
+    trial("requests made up from the contract", SEED, async (figure) => {
+      // Replays, checks and logging out for each request would test their patience, not the document.
+      const tried = calls.filter((call) =>
+        !isStream(call) && !/^\/admin\/(replay|verify)/.test(call.path)
+      );
+      const visitor = service.client();
+      const made = fc.constantFrom(...tried).chain(requests);
+      const property = fc.asyncProperty(made, async (request) => {
+        const answer = await send(request, visitor);
+        if (answer.headers.get("content-type")?.startsWith("text/html")) {
+          assert(answer.status < 500, `${request.path}: ${answer.text}`);
+          seen.add(answer.status);
+          return;
+        }
+        assertDocumented(request.call, answer, JSON.stringify(request).slice(0, 1500));
+      });
+      await fc.assert(property, { numRuns: REQUESTS, seed: SEED, endOnFailure: true });
+      figure(`${REQUESTS} requests`);
+    }),
+  );
 
   it("has streams that begin as it says", async () => {
     const poll = await service.admin().post("/polls", { question: "?", options: ["a", "b"] });

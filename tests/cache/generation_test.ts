@@ -1,0 +1,60 @@
+// What Redis held before something was changed behind its back is of an older generation, and never
+// believed again: also where no tag says what was changed, because the drop never reached it.
+import { assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { RedisLink } from "$src/cache/link.ts";
+import { LEASE_MS, RedisTier } from "$src/cache/redis.ts";
+import { openPlace, type Place } from "../support/service.ts";
+import { until } from "../support/until.ts";
+
+const lookup = { key: "items:1", tags: ["item:1"] };
+const tags = new Set(lookup.tags);
+
+describe("an answer of an older generation", () => {
+  let place: Place;
+  let tier: RedisTier;
+  before(async () => {
+    place = await openPlace();
+    const url = place.redis?.url ?? "";
+    const links = { link: new RedisLink(url), keeper: new RedisLink(url) };
+    tier = new RedisTier(links, { ttlSeconds: 60, secret: "a secret of tests" });
+    tier.takeOver();
+  });
+  after(async () => {
+    await tier[Symbol.asyncDispose]();
+    await place[Symbol.asyncDispose]();
+  });
+
+  /** The stamp under which Redis is believed now. */
+  function inUse(): Promise<string> {
+    return until(async () => {
+      await tier.renew();
+      return (await tier.get(lookup)).stamp || false;
+    });
+  }
+
+  async function keep(position: number): Promise<void> {
+    await tier.put(lookup.key, { position, text: `at ${position}` }, await inUse());
+    await until(async () => {
+      await inUse();
+      return (await tier.get(lookup)).answer?.text === `at ${position}`;
+    });
+  }
+
+  it("is not believed after Redis slept through the change", async () => {
+    await keep(5);
+    await place.redis?.part.pause();
+    await tier.drop(tags, 6);
+    await place.redis?.part.resume();
+    await inUse();
+    assertEquals((await tier.get(lookup)).answer, undefined);
+  });
+
+  it("is not believed by whoever follows next", async () => {
+    await keep(7);
+    tier.takeOver();
+    await new Promise((done) => setTimeout(done, LEASE_MS));
+    await inUse();
+    assertEquals((await tier.get(lookup)).answer, undefined);
+  });
+});
