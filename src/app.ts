@@ -121,8 +121,5 @@ async function failed(c: Context, thrown: unknown): Promise<Response> {
 }
 
 function facts(c: Context, error: unknown) {
-  const cause = error instanceof Error && error.cause !== undefined
-    ? { cause: reason(error.cause) }
-    : {};
-  return { request: c.get("requestId"), path: c.req.path, error: reason(error), ...cause };
+  return { request: c.get("requestId"), path: c.req.path, error: reason(error) };
 }

@@ -44,6 +44,8 @@ export class AppError extends Error {
   }
 }
 
+/** For logs and for whoever runs a task, with what lies behind; a visitor is told the message alone. */
 export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reason(error.cause)}`;
 }

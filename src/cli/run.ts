@@ -19,7 +19,7 @@ export async function run(main: (signal: AbortSignal) => Promise<number | void>)
 }
 
 function describe(error: unknown): string {
-  if (error instanceof AppError) return error.message;
+  if (error instanceof AppError) return reason(error);
   const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
   return `${reason(error) || "unknown"}${code}`;
 }
