@@ -1,4 +1,5 @@
 // Cache-aside for the answers of the read models: looked up, or loaded by one at a time.
+import { setImmediate } from "node:timers";
 import { type Answer, type Kept, kindOf, type Lookup, type Tier } from "./cache/tier.ts";
 import type { Sql } from "./database.ts";
 
@@ -15,13 +16,12 @@ export type CacheCounts = { kind: string; hits: number; misses: number };
 const LOOK_AGAIN_MS = [2, 3, 4, 6, 8, 10, ...Array.from({ length: 30 }, () => 15)];
 
 type Asked = { arrived: number; stamp: string };
-type Looking = { kept: Promise<Kept>; next?: Promise<Kept> };
 type Loading = { startedAt: number; answer: Promise<Answer> };
 
 export class Cache {
   readonly #sql: Sql;
   readonly tier: Tier;
-  readonly #looking = new Map<string, Looking>();
+  readonly #looking = new Map<string, Promise<Kept>>();
   readonly #loading = new Map<string, Loading>();
   readonly #counts = new Map<string, CacheCounts>();
 
@@ -41,24 +41,17 @@ export class Cache {
     return [...this.#counts.values()];
   }
 
-  // Many readers of one key share a look into the cache, but only one that began after they came:
-  // an earlier one may have been answered before a write that they know of.
+  // Readers of one key who come in one turn of the event loop share a look into the cache. Who comes
+  // later has a look of its own: an earlier one may have been answered before a write that it knows of.
   #look(question: Question): Promise<Kept> {
-    const looking = this.#looking.get(question.key);
-    if (!looking) return this.#lookNow(question);
-    const again = () => this.#lookNow(question);
-    looking.next ??= looking.kept.then(again, again);
-    return looking.next;
-  }
-
-  #lookNow(question: Question): Promise<Kept> {
-    const looking: Looking = { kept: this.tier.get(question) };
-    this.#looking.set(question.key, looking);
-    const done = () => {
-      if (!looking.next) this.#looking.delete(question.key);
-    };
-    looking.kept.then(done, done);
-    return looking.kept;
+    const { key } = question;
+    const shared = this.#looking.get(key);
+    if (shared) return shared;
+    // Before the look is asked for, so that it ends before commands of this turn are sent.
+    setImmediate(() => this.#looking.delete(key));
+    const kept = this.tier.get(question);
+    this.#looking.set(key, kept);
+    return kept;
   }
 
   // A load that began before this reader came may be older than a write answered in between, so
