@@ -11,9 +11,10 @@ export type AppOptions = {
   changed: () => void;
 };
 
-// A small young heap: with a thousand listeners it is some 20 MB less, and no slower. The same stands
-// in deno.json.
-const YOUNG = "--v8-flags=--max-semi-space-size=8";
+// A small young heap, and an old one that is looked through before it has grown by half: 130 MB resident
+// instead of 200 under votes and reads (deno task bench http), and no slower. The same stands in
+// deno.json and in the Dockerfile.
+const HEAP = "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=30";
 
 const HOSTS = "127.0.0.1,localhost,0.0.0.0";
 
@@ -33,7 +34,7 @@ export function createApp(keeper: Keeper, number: number, options: AppOptions): 
     port,
     phase: "app",
     cwd: root,
-    argv: [Deno.execPath(), "run", "--quiet", "--no-prompt", YOUNG, ...permissions, script],
+    argv: [Deno.execPath(), "run", "--quiet", "--no-prompt", HEAP, ...permissions, script],
     env: { ...env, HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir },
     ready: () => isReady(port),
   }, changed);
