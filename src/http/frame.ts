@@ -61,6 +61,8 @@ async function finish(c: Context, response: Response): Promise<Response> {
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
   if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
+  // Said to who has no Origin, too: what they keep is not for those who have one.
+  if (!isWrite(c)) response.headers.append("Vary", "Origin");
   return await conditional(c, response);
 }
 
@@ -120,9 +122,7 @@ function shareReads(c: Context): void {
   const known = origin !== undefined && isAllowed(c, origin);
   c.header("Access-Control-Allow-Origin", known ? origin : "*");
   c.header("Access-Control-Expose-Headers", EXPOSED);
-  if (!known) return;
-  c.header("Access-Control-Allow-Credentials", "true");
-  c.header("Vary", "Origin", { append: true });
+  if (known) c.header("Access-Control-Allow-Credentials", "true");
 }
 
 function observe(c: Context, { status }: Response, started: number): void {

@@ -42,7 +42,7 @@ export async function show<Data>(
   made.set(answer, known);
   return finished(c, { text, html }, {
     "Tallybook-Position": String(answer.position),
-    "Vary": c.get("shared") ? "Accept, Origin" : "Accept",
+    "Vary": "Accept, Origin",
     "Cache-Control": REVALIDATE,
     "ETag": etag,
     ...(link ? { "Link": link } : {}),

@@ -1,0 +1,46 @@
+// What surrounds every call, asked by those who do not mean well, or are cut off.
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { openService, type Service } from "../support/service.ts";
+
+describe("the frame around every call", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+  });
+  after(async () => await service[Symbol.asyncDispose]());
+
+  const askers = (): Record<string, string>[] => [
+    {},
+    { origin: "https://elsewhere.example" },
+    { origin: service.url },
+  ];
+  const varies = (headers: Headers) => headers.get("vary")?.split(/,\s*/).includes("Origin");
+
+  it("lets any site read the files of our pages, from whichever copy", async () => {
+    const page = await service.client().get("/", { accept: "text/html" });
+    const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
+    for (const path of [script, "/embed.js"]) {
+      for (const headers of askers()) {
+        const answer = await service.client().get(path, headers);
+        const said = ["access-control-allow-origin", "access-control-allow-credentials"]
+          .map((name) => answer.headers.get(name));
+        assertEquals([answer.status, ...said], [200, "*", null], `${path} ${headers.origin}`);
+      }
+    }
+  });
+
+  it("tells caches what depends on who asks from where", async () => {
+    const paths = ["/", "/results", "/polls/1/results.csv", "/feed.atom", "/docs", "/entries/999"];
+    for (const path of [...paths, "/polls/1/results?asOf=1"]) {
+      for (const headers of askers()) {
+        const answer = await service.client().get(path, headers);
+        assert(varies(answer.headers), `${path} ${JSON.stringify(headers)}`);
+        const known = answer.headers.get("etag");
+        if (known === null) continue;
+        const again = await service.client().get(path, { ...headers, "if-none-match": "*" });
+        assertEquals([again.status, varies(again.headers)], [304, true], path);
+      }
+    }
+  });
+});
