@@ -37,7 +37,7 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
     } catch (error) {
       response = await failed(c, error);
     }
-    if (!c.get("finished")) response = await finish(c, response);
+    if (c.get("finished") !== response) response = await finish(c, response);
     markCopy(c, response);
     countView(c, response);
     observe(c, response, started);

@@ -43,4 +43,10 @@ describe("the frame around every call", () => {
       }
     }
   });
+
+  it("answers no form with what only a GET may be told", async () => {
+    const form = { _method: "GET" };
+    const answer = await service.client().form("/polls/1", form, { "if-none-match": "*" });
+    assertEquals(answer.status, 405);
+  });
 });
