@@ -96,6 +96,7 @@ export function register(
   };
   if (!post && !by.has("put") && !by.has("delete")) return;
   const handle = async (c: Context) => {
+    c.set("route", path);
     const body = await readBody(c);
     c.set("body", body);
     const one = body.form && "_method" in body.fields ? meant(body) : post;

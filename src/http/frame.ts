@@ -108,7 +108,7 @@ async function limited(c: Context, handle: Handle): Promise<Response> {
 
 function requestIdOf(c: Context): string {
   const given = c.req.header("x-request-id");
-  return given && /^[\w-]{8,64}$/.test(given) ? given : crypto.randomUUID();
+  return given && /^[\w.-]{8,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
 const EXPOSED = "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After";
@@ -121,6 +121,9 @@ function shareReads(c: Context): void {
   c.set("shared", true);
   const known = origin !== undefined && isAllowed(c, origin);
   c.header("Access-Control-Allow-Origin", known ? origin : "*");
+/** What others make up would be a figure of its own each, kept for ever. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
   c.header("Access-Control-Expose-Headers", EXPOSED);
   if (known) c.header("Access-Control-Allow-Credentials", "true");
 }
@@ -128,7 +131,7 @@ function shareReads(c: Context): void {
 function observe(c: Context, { status }: Response, started: number): void {
   const seconds = (performance.now() - started) / 1000;
   const route = c.get("route") ?? "other";
-  const { method } = c.req;
+  const method = METHODS.includes(c.req.method) ? c.req.method : "other";
   c.get("services").metrics.requests.observe({ method, route, status: String(status) }, seconds);
   if (!log.isDebugging) return;
   const ms = Math.round(seconds * 1000);

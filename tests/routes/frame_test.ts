@@ -10,6 +10,7 @@ describe("the frame around every call", () => {
   });
   after(async () => await service[Symbol.asyncDispose]());
 
+  const metrics = async () => (await service.client().get("/metrics")).text;
   const askers = (): Record<string, string>[] => [
     {},
     { origin: "https://elsewhere.example" },
@@ -48,5 +49,18 @@ describe("the frame around every call", () => {
     const form = { _method: "GET" };
     const answer = await service.client().form("/polls/1", form, { "if-none-match": "*" });
     assertEquals(answer.status, 405);
+  });
+
+  it("calls a request by the name it was given, also with the dots that Nginx lets pass", async () => {
+    const given = "release-1.2_probe.7";
+    const answer = await service.client().get("/nowhere", { "x-request-id": given });
+    assertEquals([answer.headers.get("x-request-id"), answer.get("request_id")], [given, given]);
+  });
+
+  it("counts requests by methods that there are, whatever a stranger makes up", async () => {
+    for (let i = 0; i < 3; i++) await service.client().ask("/polls", { method: `MADEUP${i}` });
+    const text = await metrics();
+    assert(!text.includes("MADEUP"));
+    assert(text.includes('tallybook_request_seconds_count{method="other",route="other",'));
   });
 });
