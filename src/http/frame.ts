@@ -5,6 +5,7 @@ import { inTime } from "../alarm.ts";
 import { AppError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Services } from "../services.ts";
+import { arriving } from "./body.ts";
 import { conditional } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { markCopy } from "./copies.ts";
@@ -60,9 +61,9 @@ async function guarded(c: Context, handle: Handle): Promise<Response> {
 async function finish(c: Context, response: Response): Promise<Response> {
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
-  if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
   // Said to who has no Origin, too: what they keep is not for those who have one.
   if (!isWrite(c)) response.headers.append("Vary", "Origin");
+  if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
   return await conditional(c, response);
 }
 
@@ -92,18 +93,13 @@ const counted = bodyLimit({
   },
 });
 
-/** A body that says how long it is need not be counted. */
+/** A body that says how long it is need not be counted; any other is, before it is looked at. */
 async function limited(c: Context, handle: Handle): Promise<Response> {
   const length = c.req.header("content-length");
   if (length !== undefined && c.req.header("transfer-encoding") === undefined) {
     if (!(Number(length) <= MAX_BODY)) throw tooLarge();
-    return await handle(c);
-  }
-  let response: Response | undefined;
-  const refused = await counted(c, async () => void (response = await handle(c)));
-  const answer = response ?? refused;
-  if (!answer) throw new AppError("malformed", "the body cannot be read");
-  return answer;
+  } else await arriving(counted(c, () => Promise.resolve()));
+  return await handle(c);
 }
 
 function requestIdOf(c: Context): string {
@@ -121,12 +117,12 @@ function shareReads(c: Context): void {
   c.set("shared", true);
   const known = origin !== undefined && isAllowed(c, origin);
   c.header("Access-Control-Allow-Origin", known ? origin : "*");
-/** What others make up would be a figure of its own each, kept for ever. */
-const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-
   c.header("Access-Control-Expose-Headers", EXPOSED);
   if (known) c.header("Access-Control-Allow-Credentials", "true");
 }
+
+/** What others make up would be a figure of its own each, kept for ever. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 function observe(c: Context, { status }: Response, started: number): void {
   const seconds = (performance.now() - started) / 1000;

@@ -1,7 +1,9 @@
 // What surrounds every call, asked by those who do not mean well, or are cut off.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { raw } from "../attacks/raw.ts";
 import { openService, type Service } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 describe("the frame around every call", () => {
   let service: Service;
@@ -63,4 +65,45 @@ describe("the frame around every call", () => {
     assert(!text.includes("MADEUP"));
     assert(text.includes('tallybook_request_seconds_count{method="other",route="other",'));
   });
+
+  it("blames who sends a body that never ends, however it is sent", async () => {
+    const head = "POST /items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    const form = head.replace("application/json", "multipart/form-data; boundary=b");
+    const answers = await Promise.all([
+      raw(service.url, `${head}Content-Length: 50\r\n\r\n{`),
+      raw(service.url, `${head}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`),
+      raw(service.url, `${form}Transfer-Encoding: chunked\r\n\r\n3\r\n--b\r\n`),
+    ]);
+    for (const answer of answers) assert(answer.startsWith("HTTP/1.1 408 "), answer.slice(0, 200));
+  });
+
+  it("takes no client that hangs up for a failure of its own", async () => {
+    const before = await metrics();
+    const head = "POST /items HTTP/1.1\r\nHost: x\r\n";
+    const json = `${head}Content-Type: application/json\r\n`;
+    const form = `${head}Content-Type: multipart/form-data; boundary=b\r\n`;
+    await hangUp(`${json}Content-Length: 50\r\n\r\n{"name":`);
+    await hangUp(`${json}Transfer-Encoding: chunked\r\n\r\n8\r\n{"name":\r\n`);
+    await hangUp(`${form}Content-Length: 50\r\n\r\n--b\r\n`);
+    const cut = (text: string) => {
+      const counts = text.matchAll(/seconds_count\{method="POST",.*status="400"\} (\d+)/g);
+      return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    const unhandled = (text: string) => text.match(/^tallybook_failures_total \d+$/m)?.[0];
+    const now = await until(async () => {
+      const text = await metrics();
+      return cut(text) === cut(before) + 3 && text;
+    });
+    assertEquals(unhandled(now), unhandled(before));
+  });
+
+  async function hangUp(bytes: string): Promise<void> {
+    const { hostname, port } = new URL(service.url);
+    const started = () => service.services.openWrites.count;
+    const conn = await Deno.connect({ hostname, port: Number(port) });
+    await conn.write(new TextEncoder().encode(bytes));
+    await until(() => started() > 0);
+    conn.close();
+    await until(() => started() === 0);
+  }
 });
