@@ -94,7 +94,7 @@ export class Follower implements AsyncDisposable {
   /** Whether every later read will see this position, waited for at most so long. */
   wait(position: number, ms: number): Promise<boolean> {
     if (position <= this.#visible) return Promise.resolve(true);
-    if (!this.#holder) this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
+    this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
     return new Promise((resolve) => {
       const waiter: Waiter = {
         position,
@@ -216,14 +216,17 @@ export class Follower implements AsyncDisposable {
     for (const waiter of this.#waiters) if (waiter.position <= position) waiter.done(true);
   }
 
-  /** Behind the notification: a replica that missed it looks at the checkpoint while anybody waits. */
+  /**
+   * Behind the notification: a replica that missed it looks at the checkpoint while anybody waits.
+   * The holder need not, and goes on looking all the same: it may lose the lock meanwhile.
+   */
   async #look(): Promise<void> {
-    if (this.#holder || this.#waiters.size === 0) {
+    if (this.#waiters.size === 0) {
       clearInterval(this.#looking);
       this.#looking = undefined;
       return;
     }
-    if (this.#asking) return;
+    if (this.#holder || this.#asking) return;
     this.#asking = true;
     try {
       this.#sawVisible(await checkpoint(this.#options.sql));

@@ -22,17 +22,26 @@ export async function readBody(c: Context): Promise<Body> {
 
 const BODY_MS = 8000;
 
-/** A body that never ends is its sender's fault, and told apart from a service that is slow. */
 const tooSlow = () => new AppError("too_slow", "the body did not come in time");
+
+/** A body that never ends, or is cut off, is its sender's fault, and told apart from one of ours. */
+export async function arriving<Result>(reading: Promise<Result>): Promise<Result> {
+  try {
+    return await inTime(BODY_MS, reading, tooSlow);
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw new AppError("malformed", "the body did not arrive whole");
+  }
+}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 async function textOf(c: Context): Promise<string> {
+  const bytes = await arriving(c.req.arrayBuffer());
   try {
-    return utf8.decode(await inTime(BODY_MS, c.req.arrayBuffer(), tooSlow));
-  } catch (error) {
-    if (error instanceof TypeError) throw new AppError("malformed", "the body is not UTF-8");
-    throw error;
+    return utf8.decode(bytes);
+  } catch {
+    throw new AppError("malformed", "the body is not UTF-8");
   }
 }
 

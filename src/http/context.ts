@@ -23,8 +23,8 @@ export type Env = {
     again: Again | undefined;
     /** Headers were set for pages of other sites; most requests need none. */
     shared: boolean | undefined;
-    /** The answer says everything that the frame would have added. */
-    finished: boolean | undefined;
+    /** This very answer says everything that the frame would have added. */
+    finished: Response | undefined;
     /** The path as its endpoint names it: what metrics count by. */
     route: string | undefined;
   };

@@ -90,9 +90,13 @@ export function register(
     if (method !== "post") app.on(method.toUpperCase(), routeOf(path), inFrame(one.handle));
   }
   const post = by.get("post");
-  const meant = (body: Body) => by.get(String(body.fields._method).toLowerCase() as Method);
+  const meant = (body: Body) => {
+    const method = String(body.fields._method).toLowerCase();
+    return method === "put" || method === "delete" ? by.get(method) : undefined;
+  };
   if (!post && !by.has("put") && !by.has("delete")) return;
   const handle = async (c: Context) => {
+    c.set("route", path);
     const body = await readBody(c);
     c.set("body", body);
     const one = body.form && "_method" in body.fields ? meant(body) : post;

@@ -5,6 +5,7 @@ import { inTime } from "../alarm.ts";
 import { AppError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Services } from "../services.ts";
+import { arriving } from "./body.ts";
 import { conditional } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { markCopy } from "./copies.ts";
@@ -37,7 +38,7 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
     } catch (error) {
       response = await failed(c, error);
     }
-    if (!c.get("finished")) response = await finish(c, response);
+    if (c.get("finished") !== response) response = await finish(c, response);
     markCopy(c, response);
     countView(c, response);
     observe(c, response, started);
@@ -60,6 +61,8 @@ async function guarded(c: Context, handle: Handle): Promise<Response> {
 async function finish(c: Context, response: Response): Promise<Response> {
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
+  // Said to who has no Origin, too: what they keep is not for those who have one.
+  if (!isWrite(c)) response.headers.append("Vary", "Origin");
   if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
   return await conditional(c, response);
 }
@@ -90,23 +93,18 @@ const counted = bodyLimit({
   },
 });
 
-/** A body that says how long it is need not be counted. */
+/** A body that says how long it is need not be counted; any other is, before it is looked at. */
 async function limited(c: Context, handle: Handle): Promise<Response> {
   const length = c.req.header("content-length");
   if (length !== undefined && c.req.header("transfer-encoding") === undefined) {
     if (!(Number(length) <= MAX_BODY)) throw tooLarge();
-    return await handle(c);
-  }
-  let response: Response | undefined;
-  const refused = await counted(c, async () => void (response = await handle(c)));
-  const answer = response ?? refused;
-  if (!answer) throw new AppError("malformed", "the body cannot be read");
-  return answer;
+  } else await arriving(counted(c, () => Promise.resolve()));
+  return await handle(c);
 }
 
 function requestIdOf(c: Context): string {
   const given = c.req.header("x-request-id");
-  return given && /^[\w-]{8,64}$/.test(given) ? given : crypto.randomUUID();
+  return given && /^[\w.-]{8,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
 const EXPOSED = "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After";
@@ -120,15 +118,16 @@ function shareReads(c: Context): void {
   const known = origin !== undefined && isAllowed(c, origin);
   c.header("Access-Control-Allow-Origin", known ? origin : "*");
   c.header("Access-Control-Expose-Headers", EXPOSED);
-  if (!known) return;
-  c.header("Access-Control-Allow-Credentials", "true");
-  c.header("Vary", "Origin", { append: true });
+  if (known) c.header("Access-Control-Allow-Credentials", "true");
 }
+
+/** What others make up would be a figure of its own each, kept for ever. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 function observe(c: Context, { status }: Response, started: number): void {
   const seconds = (performance.now() - started) / 1000;
   const route = c.get("route") ?? "other";
-  const { method } = c.req;
+  const method = METHODS.includes(c.req.method) ? c.req.method : "other";
   c.get("services").metrics.requests.observe({ method, route, status: String(status) }, seconds);
   if (!log.isDebugging) return;
   const ms = Math.round(seconds * 1000);

@@ -4,6 +4,10 @@ export class OpenWrites {
   #count = 0;
   #watching = new Set<() => void>();
 
+  get count(): number {
+    return this.#count;
+  }
+
   async during<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#count++;
     try {

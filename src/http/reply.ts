@@ -42,7 +42,7 @@ export async function show<Data>(
   made.set(answer, known);
   return finished(c, { text, html }, {
     "Tallybook-Position": String(answer.position),
-    "Vary": c.get("shared") ? "Accept, Origin" : "Accept",
+    "Vary": "Accept, Origin",
     "Cache-Control": REVALIDATE,
     "ETag": etag,
     ...(link ? { "Link": link } : {}),
@@ -61,13 +61,15 @@ function finished(
     "X-Content-Type-Options": "nosniff",
     ...(wantsHtml(c) || html ? pageHeaders(c) : {}),
   };
-  c.set("finished", true);
   const isThere = isKnown(c, headers.ETag);
   if (!isThere) all["Content-Type"] = html ? "text/html; charset=UTF-8" : "application/json";
   const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
   // Those that say who may look at it from elsewhere were said before.
-  if (c.get("shared")) return c.newResponse(body, status, all);
-  return new Response(body, { status, headers: all });
+  const response = c.get("shared")
+    ? c.newResponse(body, status, all)
+    : new Response(body, { status, headers: all });
+  c.set("finished", response);
+  return response;
 }
 
 async function make<Data>(answer: Answer, how: Shown<Data>, html: boolean): Promise<Made> {

@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import type { Hono } from "hono";
 import type { Context, Env } from "../http/context.ts";
 import type { Handle } from "../http/endpoint.ts";
+import { shareWithAll } from "../http/guards.ts";
 
 const FOLDER = new URL("../pages/assets/", import.meta.url);
 
@@ -42,6 +43,7 @@ export function assetRoutes(app: Hono<Env>, inFrame: (handle: Handle) => Handle)
   for (const { path, type, text } of assets.values()) {
     const serve = (c: Context) => {
       c.header("Cache-Control", "public, max-age=31536000, immutable");
+      shareWithAll(c);
       return c.body(text, 200, { "content-type": type });
     };
     app.get(path, inFrame(serve));

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
+import { shareWithAll } from "../http/guards.ts";
 import { show } from "../http/reply.ts";
 import { embeddedGuestbook } from "../pages/embed.tsx";
 import { pollPage } from "../pages/polls.tsx";
@@ -30,6 +31,7 @@ export const embedRoutes = [
     replies: { 200: { description: "A script", type: "text/javascript" } },
   }, (c) => {
     c.header("Cache-Control", "public, max-age=300");
+    shareWithAll(c);
     return c.body(script, 200, { "content-type": "text/javascript; charset=utf-8" });
   }),
 

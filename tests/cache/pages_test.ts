@@ -43,6 +43,15 @@ describe("the service behind its caches", () => {
     assertEquals((await client.get(`/items/${id}`)).status, 404);
   });
 
+  it("gives a site that reads our script the copy that a reader without an Origin left", async () => {
+    const page = await client.get("/", BROWSER);
+    const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
+    await until(async () => (await client.get(script)).cache === "HIT");
+    const foreign = { origin: "https://elsewhere.example" };
+    const answer = await client.ask(script, { headers: foreign });
+    assertEquals([answer.cache, answer.headers.get("access-control-allow-origin")], ["HIT", "*"]);
+  });
+
   it("gives what came to be where there was nothing", async () => {
     const next = Number(JSON.parse((await client.send("POST", "/users", person("a"))).text).id) + 1;
     assertEquals((await client.get(`/users/${next}`)).status, 404);

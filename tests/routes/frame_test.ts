@@ -1,0 +1,109 @@
+// What surrounds every call, asked by those who do not mean well, or are cut off.
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { raw } from "../attacks/raw.ts";
+import { openService, type Service } from "../support/service.ts";
+import { until } from "../support/until.ts";
+
+describe("the frame around every call", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+  });
+  after(async () => await service[Symbol.asyncDispose]());
+
+  const metrics = async () => (await service.client().get("/metrics")).text;
+  const askers = (): Record<string, string>[] => [
+    {},
+    { origin: "https://elsewhere.example" },
+    { origin: service.url },
+  ];
+  const varies = (headers: Headers) => headers.get("vary")?.split(/,\s*/).includes("Origin");
+
+  it("lets any site read the files of our pages, from whichever copy", async () => {
+    const page = await service.client().get("/", { accept: "text/html" });
+    const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
+    for (const path of [script, "/embed.js"]) {
+      for (const headers of askers()) {
+        const answer = await service.client().get(path, headers);
+        const said = ["access-control-allow-origin", "access-control-allow-credentials"]
+          .map((name) => answer.headers.get(name));
+        assertEquals([answer.status, ...said], [200, "*", null], `${path} ${headers.origin}`);
+      }
+    }
+  });
+
+  it("tells caches what depends on who asks from where", async () => {
+    const paths = ["/", "/results", "/polls/1/results.csv", "/feed.atom", "/docs", "/entries/999"];
+    for (const path of [...paths, "/polls/1/results?asOf=1"]) {
+      for (const headers of askers()) {
+        const answer = await service.client().get(path, headers);
+        assert(varies(answer.headers), `${path} ${JSON.stringify(headers)}`);
+        const known = answer.headers.get("etag");
+        if (known === null) continue;
+        const again = await service.client().get(path, { ...headers, "if-none-match": "*" });
+        assertEquals([again.status, varies(again.headers)], [304, true], path);
+      }
+    }
+  });
+
+  it("answers no form with what only a GET may be told", async () => {
+    const form = { _method: "GET" };
+    const answer = await service.client().form("/polls/1", form, { "if-none-match": "*" });
+    assertEquals(answer.status, 405);
+  });
+
+  it("calls a request by the name it was given, also with the dots that Nginx lets pass", async () => {
+    const given = "release-1.2_probe.7";
+    const answer = await service.client().get("/nowhere", { "x-request-id": given });
+    assertEquals([answer.headers.get("x-request-id"), answer.get("request_id")], [given, given]);
+  });
+
+  it("counts requests by methods that there are, whatever a stranger makes up", async () => {
+    for (let i = 0; i < 3; i++) await service.client().ask("/polls", { method: `MADEUP${i}` });
+    const text = await metrics();
+    assert(!text.includes("MADEUP"));
+    assert(text.includes('tallybook_request_seconds_count{method="other",route="other",'));
+  });
+
+  it("blames who sends a body that never ends, however it is sent", async () => {
+    const head = "POST /items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    const form = head.replace("application/json", "multipart/form-data; boundary=b");
+    const answers = await Promise.all([
+      raw(service.url, `${head}Content-Length: 50\r\n\r\n{`),
+      raw(service.url, `${head}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`),
+      raw(service.url, `${form}Transfer-Encoding: chunked\r\n\r\n3\r\n--b\r\n`),
+    ]);
+    for (const answer of answers) assert(answer.startsWith("HTTP/1.1 408 "), answer.slice(0, 200));
+  });
+
+  it("takes no client that hangs up for a failure of its own", async () => {
+    const before = await metrics();
+    const head = "POST /items HTTP/1.1\r\nHost: x\r\n";
+    const json = `${head}Content-Type: application/json\r\n`;
+    const form = `${head}Content-Type: multipart/form-data; boundary=b\r\n`;
+    await hangUp(`${json}Content-Length: 50\r\n\r\n{"name":`);
+    await hangUp(`${json}Transfer-Encoding: chunked\r\n\r\n8\r\n{"name":\r\n`);
+    await hangUp(`${form}Content-Length: 50\r\n\r\n--b\r\n`);
+    const cut = (text: string) => {
+      const counts = text.matchAll(/seconds_count\{method="POST",.*status="400"\} (\d+)/g);
+      return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+    const unhandled = (text: string) => text.match(/^tallybook_failures_total \d+$/m)?.[0];
+    const now = await until(async () => {
+      const text = await metrics();
+      return cut(text) === cut(before) + 3 && text;
+    });
+    assertEquals(unhandled(now), unhandled(before));
+  });
+
+  async function hangUp(bytes: string): Promise<void> {
+    const { hostname, port } = new URL(service.url);
+    const started = () => service.services.openWrites.count;
+    const conn = await Deno.connect({ hostname, port: Number(port) });
+    await conn.write(new TextEncoder().encode(bytes));
+    await until(() => started() > 0);
+    conn.close();
+    await until(() => started() === 0);
+  }
+});
