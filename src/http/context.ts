@@ -32,6 +32,19 @@ export type Env = {
 
 export type Context = HonoContext<Env>;
 
+/** Whether a page is what its caller likes best; of two liked as much, the one named first. */
 export function wantsHtml(c: Context): boolean {
-  return (c.req.header("accept") ?? "").includes("text/html");
+  const accept = c.req.header("accept");
+  // Most that name HTML are browsers, which name it first, and nothing of ours beside it.
+  if (accept === undefined || !/text\/html/i.test(accept)) return false;
+  const html = liking(accept, /(?:^|,)\s*text\/html\s*(?:;([^,]*))?(?=,|$)/i);
+  const json = liking(accept, /(?:^|,)\s*application\/json\s*(?:;([^,]*))?(?=,|$)/i);
+  return html.q > 0 && (html.q > json.q || html.q === json.q && html.at < json.at);
+}
+
+function liking(accept: string, type: RegExp): { q: number; at: number } {
+  const found = type.exec(accept);
+  if (!found) return { q: 0, at: Infinity };
+  const q = /(?:^|;)\s*q=([\d.]+)/i.exec(found[1] ?? "")?.[1];
+  return { q: q === undefined ? 1 : Number(q), at: found.index };
 }

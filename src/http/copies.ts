@@ -6,12 +6,14 @@ import type { Context } from "./context.ts";
 
 // 403 and 404 only ever take the place of what was there: nothing else is asked for anew.
 const STORABLE = [200, 403, 404];
+// Whoever has the answer already missed the copy as well.
+const WANTED = [200, 304];
 
 export function markCopy(c: Context, response: Response): void {
   const { asked, config } = c.get("services");
   if (asked === undefined || !isStored(c.req.path, config.PUBLIC_URL)) return;
   const wish = c.req.header("x-tallybook-missed");
-  if (isWish(wish) && response.status === 200) asked.note(copyOf(wish, c.req.path));
+  if (isWish(wish) && WANTED.includes(response.status)) asked.note(copyOf(wish, c.req.path));
   const mark = c.req.header("x-tallybook-copy");
   const life = c.req.header("x-tallybook-life");
   if (mark === undefined || life === undefined || !/^[1-9]$/.test(life)) return;

@@ -75,9 +75,10 @@ export const asOf = z.object({ asOf: position.optional() });
 export const moment = z.union([
   z.literal("").transform(() => null),
   z.null(),
-  z.iso.datetime({ offset: true, local: true, error: "is not a date and time" })
+  z.iso.datetime({ offset: true, local: true })
     // A form's date and time come without a zone: its label says UTC.
-    .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/i.test(value) ? value : `${value}Z`)),
-]);
+    .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/i.test(value) ? value : `${value}Z`))
+    .refine((value) => value.getUTCFullYear() <= 9999, { error: "is after the year 9999" }),
+], { error: "is not a date and time" });
 
 export const isoDate = z.iso.datetime();

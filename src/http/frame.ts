@@ -61,6 +61,7 @@ async function guarded(c: Context, handle: Handle): Promise<Response> {
 async function finish(c: Context, response: Response): Promise<Response> {
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
+  if (!c.get("shared")) response.headers.set("Access-Control-Allow-Origin", "*");
   // Said to who has no Origin, too: what they keep is not for those who have one.
   if (!isWrite(c)) response.headers.append("Vary", "Origin");
   if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
@@ -112,7 +113,7 @@ const EXPOSED = "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Re
 /** Anybody's page may read what is public; only ours and those named may write. */
 function shareReads(c: Context): void {
   const origin = c.req.header("origin");
-  // Without an Origin nobody looks at these; a stored copy is for those with one, too.
+  // Without an Origin nobody looks at more than the first; a stored copy is for those with one, too.
   if (origin === undefined && c.req.header("x-tallybook-copy") === undefined) return;
   c.set("shared", true);
   const known = origin !== undefined && isAllowed(c, origin);

@@ -59,6 +59,7 @@ function finished(
     ...headers,
     "X-Request-Id": c.get("requestId"),
     "X-Content-Type-Options": "nosniff",
+    ...(c.get("shared") ? {} : { "Access-Control-Allow-Origin": "*" }),
     ...(wantsHtml(c) || html ? pageHeaders(c) : {}),
   };
   const isThere = isKnown(c, headers.ETag);

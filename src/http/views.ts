@@ -1,12 +1,17 @@
 // Counts who saw a page where no access log does. The guestbook counts its own, as it shows the
 // number in the same breath.
 import { isPage } from "../access/line.ts";
-import type { Context } from "./context.ts";
+import { type Context, wantsHtml } from "./context.ts";
 import { isHtml } from "./page_guard.ts";
 
 export function countView(c: Context, response: Response): void {
   const { visits, config } = c.get("services");
-  if (config.ACCESS_LOG !== undefined || c.req.method !== "GET" || response.status !== 200) return;
+  if (config.ACCESS_LOG !== undefined || c.req.method !== "GET") return;
   if (c.req.path === "/" || !isPage(c.req.path)) return;
-  if (isHtml(response)) void visits.count(c.req.path);
+  if (isSeen(c, response)) void visits.count(c.req.path);
+}
+
+/** Who has the page already sees it as well. */
+function isSeen(c: Context, response: Response): boolean {
+  return response.status === 200 ? isHtml(response) : response.status === 304 && wantsHtml(c);
 }

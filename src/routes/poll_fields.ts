@@ -37,8 +37,9 @@ export const pollChange = z.object({
   closes_at: moment.optional(),
 });
 
-export const choice = z.union([z.string().max(200), z.array(z.string().max(200)).max(20)])
-  .transform((value) => [value].flat());
+export const choice = z.union([z.string().max(200), z.array(z.string().max(200)).max(20)], {
+  error: ({ input }) => input === undefined ? "is missing" : "is not an option",
+}).transform((value) => [value].flat());
 export const ballotInput = z.object({ option: choice });
 
 export const pollSchema = z.object({

@@ -1,7 +1,9 @@
 // How often pages were seen.
 import { z } from "zod";
+import { countView } from "../commands/visits.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
+import { write } from "../write.ts";
 import { viewsOf } from "$projections/visits.ts";
 
 const page = z.string().regex(/^[\w/.~-]{1,100}$/, "is not a page's path");
@@ -20,6 +22,19 @@ export async function seen(c: Context, page: string): Promise<number> {
   const { visits, config } = c.get("services");
   if (config.ACCESS_LOG !== undefined) return await visits.recent(page, () => total(c, page));
   await visits.count(page);
+  return await total(c, page);
+}
+
+/** A view that is safe to repeat goes straight into the log, which remembers its key. */
+async function countOnce(c: Context, page: string): Promise<number> {
+  const { events: [event] } = await write(c, async () => countView(page, await total(c, page)));
+  const shown = event?.type === "VisitsCounted" ? event.data.shown : undefined;
+  return shown ?? await total(c, page);
+}
+
+async function count(c: Context, page: string): Promise<number> {
+  if (c.req.header("idempotency-key") !== undefined) return await countOnce(c, page);
+  await c.get("services").visits.count(page);
   return await total(c, page);
 }
 
@@ -44,8 +59,7 @@ export const visitsRoutes = [
     body: z.object({ page: page.default("/") }),
     replies: { 200: { description: "The counter", schema: counter } },
   }, async (c, { body }) => {
-    await c.get("services").visits.count(body.page);
     c.header("Cache-Control", "no-store");
-    return c.json({ message: `Counted ${body.page}`, visits: await total(c, body.page) });
+    return c.json({ message: `Counted ${body.page}`, visits: await count(c, body.page) });
   }),
 ];

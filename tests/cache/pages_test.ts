@@ -52,6 +52,17 @@ describe("the service behind its caches", () => {
     assertEquals([answer.cache, answer.headers.get("access-control-allow-origin")], ["HIT", "*"]);
   });
 
+  it("stores what readers ask for who all have it already", async () => {
+    const { id } = JSON.parse((await client.send("POST", "/items", { name: "known" })).text);
+    const headers = { accept: "application/json", "if-none-match": '"1"' };
+    const first = await client.ask(`/items/${id}`, { headers });
+    assertEquals([first.status, first.cache], [304, "MISS"]);
+    await until(async () => {
+      const { status, cache } = await client.ask(`/items/${id}`, { headers });
+      return status === 304 && cache === "HIT";
+    });
+  });
+
   it("gives what came to be where there was nothing", async () => {
     const next = Number(JSON.parse((await client.send("POST", "/users", person("a"))).text).id) + 1;
     assertEquals((await client.get(`/users/${next}`)).status, 404);

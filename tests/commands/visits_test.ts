@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { countVisits } from "$src/commands/visits.ts";
+import { countView, countVisits } from "$src/commands/visits.ts";
 
 describe("countVisits()", () => {
   it("writes one event a page, whatever the page's stream has", () => {
@@ -22,5 +22,17 @@ describe("countVisits()", () => {
 
   it("leaves pages without views out", () => {
     assertEquals(countVisits(new Map([["/", 0]])), { streams: [] });
+  });
+});
+
+describe("countView()", () => {
+  it("writes down one view and the total that is answered", () => {
+    assertEquals(countView("/", 41), {
+      streams: [{
+        stream: "visits-/",
+        expected: "any",
+        events: [{ type: "VisitsCounted", data: { page: "/", count: 1, shown: 42 } }],
+      }],
+    });
   });
 });

@@ -47,6 +47,29 @@ describe("the frame around every call", () => {
     }
   });
 
+  it("gives a page to who likes one best, as Nginx would decide", async () => {
+    const page = "text/html";
+    const json = "application/json";
+    for (
+      const [accept, type] of [
+        ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page],
+        ["TEXT/HTML", page],
+        ["application/json;q=0.1, text/html", page],
+        ["application/xml, text/html;q=0.5, */*;q=0.1", page],
+        ["text/html, application/json", page],
+        ["application/json, text/html", json],
+        ["application/json, text/html;q=0.9", json],
+        ["text/html; q=0.2, application/json;q=0.5", json],
+        ["*/*, text/html;q=0", json],
+        ["text/htmlish", json],
+        ["*/*", json],
+      ] as const
+    ) {
+      const answer = await service.client().get("/polls/1", { accept });
+      assertEquals(answer.headers.get("content-type")?.split(";")[0], type, accept);
+    }
+  });
+
   it("answers no form with what only a GET may be told", async () => {
     const form = { _method: "GET" };
     const answer = await service.client().form("/polls/1", form, { "if-none-match": "*" });

@@ -27,6 +27,7 @@ describe("every call", () => {
         ["/sign", { name: "one", message: "once" }],
         ["/polls/1/votes", { option: "option_a" }],
         ["/vote", { option: "option_b" }],
+        ["/visits", { page: "/once" }],
       ] as const
     ) {
       it(`repeats the first answer of POST ${path}`, async () => {

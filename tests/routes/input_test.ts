@@ -149,6 +149,31 @@ describe("input", () => {
     }
   });
 
+  it("a closing time that is none, or that no calendar writes with four digits, is refused by name", async () => {
+    const before = await stored();
+    const poll = { question: "x", options: ["a", "b"] };
+    for (
+      const [closesAt, message] of [
+        ["tomorrow", "is not a date and time"],
+        [5, "is not a date and time"],
+        ["2099-02-30T00:00:00Z", "is not a date and time"],
+        ["9999-12-31T23:59:59-14:00", "is after the year 9999"],
+      ]
+    ) {
+      const answer = await service.admin().post("/polls", { ...poll, closes_at: closesAt });
+      const wrong = [{ field: "closes_at", message }];
+      assertEquals([answer.status, answer.get("errors")], [422, wrong], String(closesAt));
+    }
+    assertEquals(await stored(), before);
+  });
+
+  it("a vote that names no option is told so in words", async () => {
+    for (const [option, message] of [[5, "is not an option"], [undefined, "is missing"]]) {
+      const answer = await service.client().post("/vote", { option });
+      assertEquals([answer.status, answer.get("errors")], [422, [{ field: "option", message }]]);
+    }
+  });
+
   it("a body with what nobody asked for stores what was asked for", async () => {
     const body = { name: "x", description: "y", id: 999, version: 7, __proto__: { admin: true } };
     const item = await service.client().post("/items", body);

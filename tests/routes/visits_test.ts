@@ -62,6 +62,16 @@ describe("visits", () => {
     assert(await known("/b") <= seen, `${await known("/b")} of ${seen}`);
   });
 
+  it("of a page count whether it was sent, or its reader had it already", async () => {
+    const html = { accept: "text/html" };
+    const first = await service.client().get("/polls/1", html);
+    const known = { ...html, "if-none-match": first.headers.get("etag") ?? "" };
+    const again = await service.client().get("/polls/1", known);
+    assertEquals([first.status, again.status], [200, 304]);
+    await service.client().get("/polls/1", { "if-none-match": "*" });
+    await until(async () => await shown(service, "/polls/1") === 2);
+  });
+
   it("are written down at shutdown", async () => {
     const other = await service.place.open();
     assertEquals(await see(other, "/c"), 1);
