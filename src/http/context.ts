@@ -21,7 +21,7 @@ export type Env = {
     body: Body;
     /** Shows the form of this call once more, when what it sent was refused. */
     again: Again | undefined;
-    /** Headers were set for pages of other sites; most requests need none. */
+    /** Headers were set for the page of a site that is named; most requests need none. */
     shared: boolean | undefined;
     /** This very answer says everything that the frame would have added. */
     finished: Response | undefined;

@@ -9,7 +9,7 @@ import { arriving } from "./body.ts";
 import { conditional } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { markCopy } from "./copies.ts";
-import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite } from "./guards.ts";
+import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./guards.ts";
 import type { Handle } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
 import { guardPage, isHtml } from "./page_guard.ts";
@@ -61,8 +61,9 @@ async function guarded(c: Context, handle: Handle): Promise<Response> {
 async function finish(c: Context, response: Response): Promise<Response> {
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
-  if (!c.get("shared")) response.headers.set("Access-Control-Allow-Origin", "*");
-  // Said to who has no Origin, too: what they keep is not for those who have one.
+  for (const [name, value] of Object.entries(SHARED)) {
+    if (!response.headers.has(name)) response.headers.set(name, value);
+  }
   if (!isWrite(c)) response.headers.append("Vary", "Origin");
   if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
   return await conditional(c, response);
@@ -108,18 +109,13 @@ function requestIdOf(c: Context): string {
   return given && /^[\w.-]{8,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
-const EXPOSED = "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After";
-
 /** Anybody's page may read what is public; only ours and those named may write. */
 function shareReads(c: Context): void {
   const origin = c.req.header("origin");
-  // Without an Origin nobody looks at more than the first; a stored copy is for those with one, too.
-  if (origin === undefined && c.req.header("x-tallybook-copy") === undefined) return;
+  if (origin === undefined || !isAllowed(c, origin)) return;
   c.set("shared", true);
-  const known = origin !== undefined && isAllowed(c, origin);
-  c.header("Access-Control-Allow-Origin", known ? origin : "*");
-  c.header("Access-Control-Expose-Headers", EXPOSED);
-  if (known) c.header("Access-Control-Allow-Credentials", "true");
+  c.header("Access-Control-Allow-Origin", origin);
+  c.header("Access-Control-Allow-Credentials", "true");
 }
 
 /** What others make up would be a figure of its own each, kept for ever. */

@@ -35,6 +35,13 @@ export async function isAdmin(c: Context): Promise<boolean> {
   return session !== undefined && await services.sessions.has(session);
 }
 
+/** Said without an Origin, too: what one reader's request left in a cache is for all sites' pages. */
+export const SHARED = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Expose-Headers":
+    "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After",
+};
+
 /** What is the same for everybody says so to everybody: one copy of it serves all sites. */
 export function shareWithAll(c: Context): void {
   c.header("Access-Control-Allow-Origin", "*");

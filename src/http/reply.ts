@@ -3,6 +3,7 @@ import type { Answer } from "../cache/tier.ts";
 import { AppError } from "../errors.ts";
 import { isKnown, tagOf } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
+import { SHARED } from "./guards.ts";
 import { pageHeaders } from "./page_guard.ts";
 
 export type Html = { toString(): string } | Promise<{ toString(): string }>;
@@ -56,16 +57,17 @@ function finished(
   headers: Record<string, string> & { ETag: string },
 ): Response {
   const all: Record<string, string> = {
+    ...(c.get("shared") ? {} : SHARED),
+    "Access-Control-Expose-Headers": SHARED["Access-Control-Expose-Headers"],
     ...headers,
     "X-Request-Id": c.get("requestId"),
     "X-Content-Type-Options": "nosniff",
-    ...(c.get("shared") ? {} : { "Access-Control-Allow-Origin": "*" }),
     ...(wantsHtml(c) || html ? pageHeaders(c) : {}),
   };
   const isThere = isKnown(c, headers.ETag);
   if (!isThere) all["Content-Type"] = html ? "text/html; charset=UTF-8" : "application/json";
   const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
-  // Those that say who may look at it from elsewhere were said before.
+  // Who it is shared with was said before.
   const response = c.get("shared")
     ? c.newResponse(body, status, all)
     : new Response(body, { status, headers: all });

@@ -33,6 +33,18 @@ describe("the frame around every call", () => {
     }
   });
 
+  it("says who may read an answer whether or not its reader came with an Origin", async () => {
+    const names = ["access-control-allow-origin", "access-control-expose-headers"];
+    const shared = ({ headers }: { headers: Headers }) => names.map((name) => headers.get(name));
+    const foreign = { origin: "https://elsewhere.example" };
+    for (const path of ["/", "/results", "/feed.atom", "/polls/1/ballots", "/entries/999"]) {
+      const told = shared(await service.client().get(path, foreign));
+      assertEquals(told[0], "*", path);
+      assert(told[1]?.includes("Tallybook-Position"), path);
+      assertEquals(shared(await service.client().get(path)), told, path);
+    }
+  });
+
   it("tells caches what depends on who asks from where", async () => {
     const paths = ["/", "/results", "/polls/1/results.csv", "/feed.atom", "/docs", "/entries/999"];
     for (const path of [...paths, "/polls/1/results?asOf=1"]) {
