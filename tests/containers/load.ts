@@ -7,6 +7,8 @@ export type Load = {
   refused: number;
   reads: number;
   failedReads: string[];
+  /** A kept connection that Nginx' old workers closed just as it was used: asked again, as browsers do. */
+  askedAgain: number;
   stop(): Promise<void>;
 };
 
@@ -19,6 +21,7 @@ export function startLoad(url: string, { writers = 4, readers = 2 } = {}): Load 
     refused: 0,
     reads: 0,
     failedReads: [],
+    askedAgain: 0,
     async stop() {
       stopping.abort();
       await Promise.all(running);
@@ -56,12 +59,20 @@ async function read(url: string, load: Load): Promise<void> {
   const note = (what: string) =>
     load.failedReads.push(`${new Date().toISOString()} ${path}: ${what}`);
   try {
-    const answer = await fetch(url + path, { signal: AbortSignal.timeout(20_000) });
+    const answer = await get(url + path).catch((error) => {
+      if (!(error instanceof TypeError)) throw error;
+      load.askedAgain++;
+      return get(url + path);
+    });
     const text = await answer.text();
     if (answer.status !== 200) note(`${answer.status} ${text.slice(0, 200)}`);
   } catch (error) {
     note(String(error));
   }
+}
+
+function get(url: string): Promise<Response> {
+  return fetch(url, { signal: AbortSignal.timeout(20_000) });
 }
 
 /** The acknowledged entries that are not there. */

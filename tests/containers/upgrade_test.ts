@@ -94,7 +94,7 @@ describe("scaling and upgrading", () => {
     assertMatch(said, /upgrade: done, 2 replicas/);
     report(`upgraded two replicas in ${seconds} s, image build and its tests included`);
     report(
-      `${load.reads} reads, ${load.failedReads.length} failed; ` +
+      `${load.reads} reads, ${load.failedReads.length} failed, ${load.askedAgain} asked again; ` +
         `${load.acknowledged.length} writes acknowledged, ${load.refused} refused`,
     );
 
