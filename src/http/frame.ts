@@ -9,7 +9,7 @@ import { arriving } from "./body.ts";
 import { conditional } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { markCopy } from "./copies.ts";
-import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, sharedWith } from "./guards.ts";
+import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./guards.ts";
 import type { Handle } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
 import { guardPage, isHtml } from "./page_guard.ts";
@@ -62,7 +62,7 @@ async function finish(c: Context, response: Response): Promise<Response> {
   addSaid(c, response);
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
-  for (const [name, value] of Object.entries(sharedWith(c))) {
+  for (const [name, value] of Object.entries(SHARED)) {
     if (!response.headers.has(name)) response.headers.set(name, value);
   }
   if (!isWrite(c)) response.headers.append("Vary", "Origin");

@@ -44,11 +44,6 @@ export const SHARED = {
     "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After",
 };
 
-/** A write is answered to one client alone; what a page of another site may know, it asks by its Origin. */
-export function sharedWith(c: Context): Record<string, string> {
-  return isWrite(c) && c.req.header("origin") === undefined ? {} : SHARED;
-}
-
 /** What is the same for everybody says so to everybody: one copy of it serves all sites. */
 export function shareWithAll(c: Context): void {
   c.header("Access-Control-Allow-Origin", "*");

@@ -3,7 +3,7 @@ import type { Answer } from "../cache/tier.ts";
 import { AppError } from "../errors.ts";
 import { isKnown, tagOf } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
-import { SHARED, sharedWith } from "./guards.ts";
+import { SHARED } from "./guards.ts";
 import { pageHeaders } from "./page_guard.ts";
 import { say } from "./said.ts";
 
@@ -114,7 +114,7 @@ export function done(c: Context, { status = 200, json, location, etag }: Done): 
   const all = {
     ...headers,
     ...c.get("said"),
-    ...sharedWith(c),
+    ...SHARED,
     "X-Request-Id": c.get("requestId"),
     "X-Content-Type-Options": "nosniff",
   };

@@ -66,21 +66,23 @@ export async function writeBatch(
   batch: Prepared[],
   { hook, apart }: BatchOptions = {},
 ): Promise<Outcome[]> {
-  const [head, versions, known, state] = await Promise.all([
+  // Small ones first: what is sent without a turn in between is one packet, up to the first large one.
+  const [head, state, versions, known] = await Promise.all([
     lockCounter(tx),
+    hook?.prelude(tx),
     findVersions(tx, streamsOf(batch)),
     findKnown(tx, batch.flatMap(({ append }) => append.idempotency ?? [])),
-    hook?.prelude(tx),
   ]);
   const facts = { head, versions, known };
   const taken: Taken = { rows: [], keys: new Map(), erase: [], idempotency: [] };
   const outcomes = batch.map((prepared) => decide(prepared, facts, taken));
   if (taken.rows.length + taken.erase.length + taken.idempotency.length === 0) return outcomes;
   const events = taken.rows.map((row) => row.event);
-  // Sent together, without a turn in between: the connection keeps their order.
-  const work = [write(tx, taken, facts.head)];
-  if (hook) work.push(setRows(tx, hook, { events, state, apart }));
-  await Promise.all(work);
+  const inLog = () => write(tx, taken, facts.head);
+  const inRows = () => hook && setRows(tx, hook, { events, state, apart });
+  // Sent together, without a turn in between: the connection keeps their order. The events are the large
+  // statement, so they go last; but never inside the savepoint of a projection that may be rolled back.
+  await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);
   return outcomes;
 }
 

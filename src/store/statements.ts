@@ -57,11 +57,11 @@ export async function findKnown(tx: Tx, asked: Idempotency[]): Promise<Map<strin
 
 export async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
   await Promise.all([
-    insertEvents(tx, taken.rows),
+    moveCounter(tx, head),
     insertKeys(tx, taken.keys),
     deleteKeys(tx, taken.erase),
     insertIdempotency(tx, taken.idempotency),
-    moveCounter(tx, head),
+    insertEvents(tx, taken.rows),
   ]);
 }
 
