@@ -5,6 +5,7 @@ import { AppError } from "$src/errors.ts";
 import { drawChart } from "./chart.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchHttp } from "./http.ts";
+import { benchProfile } from "./profile.ts";
 import { benchPromises } from "./promises.ts";
 import { benchReplay } from "./replay.ts";
 import { benchStart } from "./start.ts";
@@ -17,6 +18,7 @@ const benches: Record<string, (args: string[]) => Promise<void>> = {
   growth: benchGrowth,
   promises: benchPromises,
   start: benchStart,
+  profile: benchProfile,
 };
 
 await run(async () => {

@@ -36,6 +36,12 @@ export function inTime<Result>(
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const callOff = alarmIn(ms, () => reject(refusal()));
-    work.then(resolve, reject).finally(callOff);
+    work.then((result) => {
+      callOff();
+      resolve(result);
+    }, (error) => {
+      callOff();
+      reject(error);
+    });
   });
 }

@@ -4,6 +4,7 @@ import type { Recorded } from "$events/mod.ts";
 import type { Decision } from "./commands/decision.ts";
 import { AppError } from "./errors.ts";
 import type { Context } from "./http/context.ts";
+import { say } from "./http/said.ts";
 import { callerOf } from "./http/visitor.ts";
 import type { Idempotency } from "./store/append.ts";
 import { findAnswer } from "./store/idempotency.ts";
@@ -26,12 +27,12 @@ export async function write(
   const written = earlier ?? await attempt(c, decide, idempotency);
   const { follower, config, metrics } = c.get("services");
   const visible = await follower.wait(written.position, config.VISIBLE_WAIT_MS);
-  c.header("Tallybook-Position", String(written.position));
+  say(c, "Tallybook-Position", String(written.position));
   if (!visible) {
     metrics.pending.inc();
-    c.header("Tallybook-Visible", "pending");
+    say(c, "Tallybook-Visible", "pending");
   }
-  if (written.replayed) c.header("Idempotency-Replayed", "true");
+  if (written.replayed) say(c, "Idempotency-Replayed", "true");
   return written;
 }
 

@@ -10,7 +10,9 @@ export type Body = { fields: Record<string, unknown>; text: string; form: boolea
 const NO_BODY: Body = { fields: {}, text: "", form: false };
 
 export async function readBody(c: Context): Promise<Body> {
-  const type = c.req.header("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
+  const said = c.req.header("content-type");
+  if (said === "application/json") return fromJson(await textOf(c));
+  const type = said?.split(";", 1)[0]?.trim().toLowerCase();
   if (type === "application/json" || type?.endsWith("+json")) return fromJson(await textOf(c));
   if (type === "application/x-www-form-urlencoded") return fromForm(await textOf(c));
   if (type === "multipart/form-data") return await fromMultipart(c);
@@ -25,19 +27,17 @@ const BODY_MS = 8000;
 const tooSlow = () => new AppError("too_slow", "the body did not come in time");
 
 /** A body that never ends, or is cut off, is its sender's fault, and told apart from one of ours. */
-export async function arriving<Result>(reading: Promise<Result>): Promise<Result> {
-  try {
-    return await inTime(BODY_MS, reading, tooSlow);
-  } catch (error) {
+export function arriving<Result>(reading: Promise<Result>): Promise<Result> {
+  return inTime(BODY_MS, reading, tooSlow).catch((error) => {
     if (error instanceof AppError) throw error;
     throw new AppError("malformed", "the body did not arrive whole");
-  }
+  });
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 async function textOf(c: Context): Promise<string> {
-  const bytes = await arriving(c.req.arrayBuffer());
+  const bytes = await arriving(c.req.raw.arrayBuffer());
   try {
     return utf8.decode(bytes);
   } catch {
@@ -56,7 +56,7 @@ function fromJson(text: string): Body {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new AppError("malformed", "the body is not a JSON object");
   }
-  return { fields: { ...value }, text, form: false };
+  return { fields: value as Record<string, unknown>, text, form: false };
 }
 
 function fromForm(text: string): Body {

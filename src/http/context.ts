@@ -4,6 +4,7 @@ import type { Services } from "../services.ts";
 import type { Limits } from "./limits.ts";
 import type { Body } from "./body.ts";
 import type { Again } from "./again.ts";
+import type { Said } from "./said.ts";
 
 export type Env = {
   /** The address at the other end of the connection. */
@@ -21,6 +22,8 @@ export type Env = {
     body: Body;
     /** Shows the form of this call once more, when what it sent was refused. */
     again: Again | undefined;
+    /** Headers of the answer that are known before it is made: see said.ts. */
+    said: Said | undefined;
     /** Headers were set for the page of a site that is named; most requests need none. */
     shared: boolean | undefined;
     /** This very answer says everything that the frame would have added. */

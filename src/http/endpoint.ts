@@ -60,7 +60,8 @@ export function endpoint<
       c.set("route", spec.path);
       c.set("again", spec.again);
       checkAccess(c, spec.access ?? "open");
-      return await handler(c, await inputOf(c, spec));
+      if (spec.method === "put" && c.get("body") === undefined) c.set("body", await readBody(c));
+      return await handler(c, inputOf(c, spec));
     },
   };
 }
@@ -105,14 +106,13 @@ export function register(
   app.post(routeOf(path), inFrame(handle));
 }
 
-async function inputOf<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType>(
+function inputOf<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType>(
   c: Context,
   spec: Spec<Params, Query, Fields>,
-): Promise<Input<Params, Query, Fields>> {
+): Input<Params, Query, Fields> {
   const params = spec.params?.safeParse(c.req.param());
   if (params?.success === false) throw new AppError("not_found", "no such address");
   const query = spec.query ? checked(spec.query, c.req.query()) : {};
-  if (spec.method === "put" && c.get("body") === undefined) c.set("body", await readBody(c));
   const body = spec.body ? checked(spec.body, c.get("body").fields) : {};
   return { params: params?.data ?? {}, query, body } as Input<Params, Query, Fields>;
 }

@@ -13,6 +13,7 @@ import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./gu
 import type { Handle } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
 import { guardPage, isHtml } from "./page_guard.ts";
+import { addSaid } from "./said.ts";
 import { countView } from "./views.ts";
 import { readVisitor } from "./visitor.ts";
 
@@ -32,11 +33,21 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
     c.set("limits", limits);
     c.set("requestId", requestIdOf(c));
     c.set("client", clientOf(c, c.env?.peer ?? "unknown"));
+    const isWriting = isWrite(c);
+    if (isWriting) services.openWrites.enter();
     let response: Response;
     try {
-      response = await guarded(c, handle);
+      shareReads(c);
+      checkOrigin(c);
+      c.set("visitor", readVisitor(c));
+      const admin = isAdmin(c);
+      c.set("admin", typeof admin === "boolean" ? admin : await admin);
+      if (isWriting && services.config.RATE_LIMIT) limits.takeWrite(c);
+      response = await inItsTime(c, isWriting ? limited(c, handle) : handle(c));
     } catch (error) {
       response = await failed(c, error);
+    } finally {
+      if (isWriting) services.openWrites.leave();
     }
     if (c.get("finished") !== response) response = await finish(c, response);
     markCopy(c, response);
@@ -46,19 +57,9 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
   };
 }
 
-async function guarded(c: Context, handle: Handle): Promise<Response> {
-  const { config, openWrites } = c.get("services");
-  shareReads(c);
-  checkOrigin(c);
-  c.set("visitor", readVisitor(c));
-  c.set("admin", await isAdmin(c));
-  if (!isWrite(c)) return await inItsTime(c, handle);
-  if (config.RATE_LIMIT) c.get("limits").takeWrite(c);
-  return await openWrites.during(() => inItsTime(c, (c) => limited(c, handle)));
-}
-
 /** What a handler did not say by itself. */
 async function finish(c: Context, response: Response): Promise<Response> {
+  addSaid(c, response);
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
   for (const [name, value] of Object.entries(SHARED)) {
@@ -73,8 +74,11 @@ const READ_MS = 4000;
 const WRITE_MS = 9000;
 
 /** Nobody is left waiting for parts that do not answer; a stale copy beats a page that hangs. */
-function inItsTime(c: Context, handle: Handle): Promise<Response> {
-  const work = Promise.resolve(handle(c));
+function inItsTime(
+  c: Context,
+  work: Response | Promise<Response>,
+): Response | Promise<Response> {
+  if (!(work instanceof Promise)) return work;
   // Its owner waits for a whole log to be verified.
   if (c.req.path.startsWith("/admin/")) return work;
   const isWriting = isWrite(c);
@@ -96,12 +100,13 @@ const counted = bodyLimit({
 });
 
 /** A body that says how long it is need not be counted; any other is, before it is looked at. */
-async function limited(c: Context, handle: Handle): Promise<Response> {
+function limited(c: Context, handle: Handle): Response | Promise<Response> {
   const length = c.req.header("content-length");
-  if (length !== undefined && c.req.header("transfer-encoding") === undefined) {
-    if (!(Number(length) <= MAX_BODY)) throw tooLarge();
-  } else await arriving(counted(c, () => Promise.resolve()));
-  return await handle(c);
+  if (length === undefined || c.req.header("transfer-encoding") !== undefined) {
+    return arriving(counted(c, () => Promise.resolve())).then(() => handle(c));
+  }
+  if (!(Number(length) <= MAX_BODY)) throw tooLarge();
+  return handle(c);
 }
 
 function requestIdOf(c: Context): string {

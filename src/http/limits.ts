@@ -2,6 +2,7 @@
 // hold where it is not there. Fifty people behind one address can sign and vote at once.
 import { AppError } from "../errors.ts";
 import type { Context } from "./context.ts";
+import { say } from "./said.ts";
 
 const WINDOW_SECONDS = 60;
 const WRITES = 600;
@@ -15,8 +16,8 @@ export class Limits {
 
   takeWrite(c: Context): void {
     const { left, seconds } = this.#take(`write ${c.get("client")}`, WRITES);
-    c.header("RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
-    c.header("RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
+    say(c, "RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
+    say(c, "RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
     if (left < 0) throw tooMany("too many writes from your address", seconds);
   }
 

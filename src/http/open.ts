@@ -8,14 +8,13 @@ export class OpenWrites {
     return this.#count;
   }
 
-  async during<Result>(work: () => Promise<Result>): Promise<Result> {
+  enter(): void {
     this.#count++;
-    try {
-      return await work();
-    } finally {
-      this.#count--;
-      if (this.#count === 0) { for (const done of this.#watching) done(); }
-    }
+  }
+
+  leave(): void {
+    this.#count--;
+    if (this.#count === 0) { for (const done of this.#watching) done(); }
   }
 
   /** Resolves at the first moment without a write, or after so long. */

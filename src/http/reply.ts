@@ -5,6 +5,7 @@ import { isKnown, tagOf } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { SHARED } from "./guards.ts";
 import { pageHeaders } from "./page_guard.ts";
+import { say } from "./said.ts";
 
 export type Html = { toString(): string } | Promise<{ toString(): string }>;
 
@@ -97,11 +98,29 @@ type Done = { status?: 200 | 201; json: unknown; location: string; etag?: number
 
 /** The answer to a write: a form is sent on, an API client gets the facts. */
 export function done(c: Context, { status = 200, json, location, etag }: Done): Response {
-  c.header("Cache-Control", "no-store");
-  if (c.get("body")?.form) return c.redirect(location, 303);
-  if (status === 201) c.header("Location", location);
-  if (etag !== undefined) c.header("ETag", `"${etag}"`);
-  return c.json(json as object, status);
+  if (c.get("body")?.form) {
+    say(c, "Cache-Control", "no-store");
+    return c.redirect(location, 303);
+  }
+  const headers: Record<string, string> = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    ...(status === 201 ? { "Location": location } : {}),
+    ...(etag === undefined ? {} : { "ETag": `"${etag}"` }),
+  };
+  const text = JSON.stringify(json);
+  // Who is told more than every client goes the longer way.
+  if (c.get("shared") || wantsHtml(c)) return c.newResponse(text, status, headers);
+  const all = {
+    ...headers,
+    ...c.get("said"),
+    ...SHARED,
+    "X-Request-Id": c.get("requestId"),
+    "X-Content-Type-Options": "nosniff",
+  };
+  const response = new Response(text, { status, headers: all });
+  c.set("finished", response);
+  return response;
 }
 
 /**

@@ -2,11 +2,13 @@
 // for everybody. A poll and the guestbook each see a digest of their own: nobody who reads the log
 // can tell that a vote and an entry came from the same hand.
 import { hash, timingSafeEqual } from "node:crypto";
-import { getCookie, setCookie } from "hono/cookie";
+import { getCookie } from "hono/cookie";
 import type { Context } from "./context.ts";
+import { say } from "./said.ts";
 
 const COOKIE = "visitor";
 const YEAR_SECONDS = 365 * 24 * 3600;
+const OWN = "SameSite=Lax";
 // A client that makes up keys this long does not share them with anybody.
 const LONG_KEY = 16;
 
@@ -51,14 +53,13 @@ export function callerOf(c: Context, key: string): string {
 function setVisitor(c: Context, id: string): void {
   const { secrets, config } = c.get("services");
   const embedded = c.req.path.startsWith("/embed/");
-  const secure = embedded || isSecure(c, config.PUBLIC_URL);
-  setCookie(c, COOKIE, `${id}.${secrets.visitors(id)}`, {
-    path: "/",
-    httpOnly: true,
-    maxAge: YEAR_SECONDS,
-    secure,
-    ...(embedded ? { sameSite: "None" as const, partitioned: true } : { sameSite: "Lax" as const }),
-  });
+  const secure = isSecure(c, config.PUBLIC_URL);
+  const where = embedded ? "SameSite=None; Secure; Partitioned" : secure ? `${OWN}; Secure` : OWN;
+  // Written as it is: all of it is made here, of letters that need no care.
+  const cookie = `${COOKIE}=${id}.${
+    secrets.visitors(id)
+  }; Max-Age=${YEAR_SECONDS}; Path=/; HttpOnly`;
+  say(c, "Set-Cookie", `${cookie}; ${where}`);
 }
 
 export function isSecure(c: Context, publicUrl?: string): boolean {

@@ -6,7 +6,7 @@ import { alarmIn } from "../alarm.ts";
 import { asUnavailable, inTransaction, isConnectionError, type Sql, type Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
 import { type Append, type Hook, type Outcome, type Prepared, writeBatch } from "./batch.ts";
-import { encrypt, findKeys, hasPersonal, isKey, newKey } from "./personal.ts";
+import { encrypt, findKeys, hasPersonal, isKey, type Keys, newKey } from "./personal.ts";
 import { readEvents } from "./read.ts";
 import { canonical, isStorable, isStorableText } from "./seal.ts";
 
@@ -57,8 +57,9 @@ export class Appender {
   /** Answers once the events are durable; refuses with a conflict that names the actual version. */
   async append(append: Append): Promise<Appended> {
     this.#refuseWhenFull();
-    const prepared = await this.#reading(() => prepare(this.#sql, append));
-    const outcome = await this.#enqueue(prepared);
+    const asked = append.streams.filter(needsOldKey).map(({ stream }) => stream);
+    const old = asked.length > 0 && await this.#reading(() => findKeys(this.#sql, asked));
+    const outcome = await this.#enqueue(prepare(append, old || NO_KEYS));
     if ("error" in outcome) throw outcome.error;
     if (!outcome.replayed) return outcome;
     const { first, last } = outcome;
@@ -187,12 +188,15 @@ function wholeTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+const NO_KEYS: Keys = new Map();
+
 /** Checks and encrypts before any lock is taken: a bad append never reaches a batch. */
-async function prepare(sql: Sql, append: Append): Promise<Prepared> {
-  const prepared: Prepared = { append, events: [], keys: new Map() };
-  for (const { stream } of [...append.streams, ...append.guards ?? []]) checkName(stream);
+function prepare(append: Append, old: Keys): Prepared {
+  for (const { stream } of append.streams) checkName(stream);
+  for (const { stream } of append.guards ?? []) checkName(stream);
   if (!isStorable(append.meta)) throw new AppError("invalid", `meta refused: ${UNSTORABLE}`);
-  const old = await findKeys(sql, append.streams.filter(needsOldKey).map((part) => part.stream));
+  const meta = canonical(append.meta);
+  const prepared: Prepared = { append, meta, events: [], keys: new Map() };
   for (const { stream, expected, events } of append.streams) {
     for (const event of events) {
       const valid = validate(event);
@@ -221,7 +225,7 @@ function keyFor(
   stream: string,
   expected: Part["expected"],
   prepared: Prepared,
-  old: Map<string, Uint8Array>,
+  old: Keys,
 ): Uint8Array {
   const key = old.get(stream) ?? prepared.keys.get(stream);
   if (key && isKey(key)) return key;

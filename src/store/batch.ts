@@ -3,7 +3,7 @@
 import type { Meta, NewEvent, Recorded } from "$events/mod.ts";
 import type { Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
-import { canonical, sealOf } from "./seal.ts";
+import { sealOf } from "./seal.ts";
 import {
   findKnown,
   findVersions,
@@ -35,6 +35,8 @@ export type Append = {
 export type PreparedEvent = { stream: string; event: NewEvent; data: string };
 export type Prepared = {
   append: Append;
+  /** As it is stored and sealed. */
+  meta: string;
   events: PreparedEvent[];
   keys: Map<string, Uint8Array>;
 };
@@ -64,21 +66,23 @@ export async function writeBatch(
   batch: Prepared[],
   { hook, apart }: BatchOptions = {},
 ): Promise<Outcome[]> {
-  const [head, versions, known, state] = await Promise.all([
+  // Small ones first: what is sent without a turn in between is one packet, up to the first large one.
+  const [head, state, versions, known] = await Promise.all([
     lockCounter(tx),
+    hook?.prelude(tx),
     findVersions(tx, streamsOf(batch)),
     findKnown(tx, batch.flatMap(({ append }) => append.idempotency ?? [])),
-    hook?.prelude(tx),
   ]);
   const facts = { head, versions, known };
   const taken: Taken = { rows: [], keys: new Map(), erase: [], idempotency: [] };
   const outcomes = batch.map((prepared) => decide(prepared, facts, taken));
   if (taken.rows.length + taken.erase.length + taken.idempotency.length === 0) return outcomes;
   const events = taken.rows.map((row) => row.event);
-  // Sent together, without a turn in between: the connection keeps their order.
-  const work = [write(tx, taken, facts.head)];
-  if (hook) work.push(setRows(tx, hook, { events, state, apart }));
-  await Promise.all(work);
+  const inLog = () => write(tx, taken, facts.head);
+  const inRows = () => hook && setRows(tx, hook, { events, state, apart });
+  // Sent together, without a turn in between: the connection keeps their order. The events are the large
+  // statement, so they go last; but never inside the savepoint of a projection that may be rolled back.
+  await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);
   return outcomes;
 }
 
@@ -95,7 +99,7 @@ function decide(prepared: Prepared, facts: Facts, taken: Taken): Outcome {
   if (append.idempotency && seen) return repeat(append.idempotency, seen);
   const error = refusal(append, facts);
   if (error) return { error };
-  const events = prepared.events.map((event) => take(event, append.meta, facts, taken));
+  const events = prepared.events.map((event) => take(event, prepared, facts, taken));
   for (const [stream, key] of prepared.keys) taken.keys.set(stream, key);
   taken.erase.push(...append.erase ?? []);
   // Where nothing had to be written, an empty range at the head is the answer to repeat.
@@ -158,17 +162,18 @@ function versionConflict(stream: string, expected: Expected, actual: number): Ap
 
 function take(
   { stream, event, data }: PreparedEvent,
-  meta: Meta,
+  { append: { meta }, meta: metaText }: Prepared,
   facts: Facts,
   taken: Taken,
 ): Recorded {
   const version = (facts.versions.get(stream) ?? 0) + 1;
-  const place = { position: facts.head.position + 1, stream, version, at: facts.head.at };
-  const metaText = canonical(meta);
-  const seal = sealOf(facts.head.seal, { ...place, type: event.type }, data, metaText);
+  const position = facts.head.position + 1;
+  const { at } = facts.head;
+  const { type } = event;
+  const seal = sealOf(facts.head.seal, { position, stream, version, type, at }, data, metaText);
   facts.versions.set(stream, version);
-  facts.head = { ...facts.head, position: place.position, seal };
-  const recorded = { ...event, ...place, meta, seal, erased: false };
+  facts.head = { position, seal, at };
+  const recorded = { ...event, position, stream, version, at, meta, seal, erased: false };
   taken.rows.push({ event: recorded, data, meta: metaText });
   return recorded;
 }

@@ -14,19 +14,23 @@ export type Sealable = {
 
 /** `data` and `meta` as they are stored (personal fields encrypted), in canonical form. */
 export function sealOf(previous: string, event: Sealable, data: string, meta: string): string {
-  const head = JSON.stringify([event.position, event.stream, event.version, event.type]);
-  return hash("sha256", `${previous}\n${head}\n${event.at.toISOString()}\n${data}\n${meta}`, "hex");
+  const { position, stream, version, type, at } = event;
+  const head = `[${position},${JSON.stringify(stream)},${version},${JSON.stringify(type)}]`;
+  return hash("sha256", `${previous}\n${head}\n${at.toISOString()}\n${data}\n${meta}`, "hex");
 }
 
 /** RFC 8785: keys sorted, no spaces, numbers and strings as ECMAScript writes them. */
 export function canonical(value: unknown): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item ?? null)).join(",")}]`;
-  const parts: string[] = [];
-  for (const [name, item] of Object.entries(value).sort(byName)) {
-    if (item !== undefined) parts.push(`${JSON.stringify(name)}:${canonical(item)}`);
+  const fields = value as Record<string, unknown>;
+  let text = "";
+  // By UTF-16 code units, as the standard asks.
+  for (const name of Object.keys(fields).sort()) {
+    if (fields[name] === undefined) continue;
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${canonical(fields[name])}`;
   }
-  return `{${parts.join(",")}}`;
+  return `{${text}}`;
 }
 
 // A text without these has no number that a double would round.
@@ -64,15 +68,15 @@ function plainDigits(value: number): string {
   return digits.length > at ? `${sign}${digits.slice(0, at)}.${digits.slice(at)}` : sign + digits;
 }
 
-function byName([a]: [string, unknown], [b]: [string, unknown]): number {
-  return a < b ? -1 : 1;
-}
-
 /** Whether PostgreSQL can hold this: its text has no place for NUL and half a surrogate pair. */
 export function isStorable(value: unknown): boolean {
   if (typeof value === "string") return isStorableText(value);
   if (typeof value !== "object" || value === null) return true;
-  return Object.entries(value).every(([name, item]) => isStorableText(name) && isStorable(item));
+  if (Array.isArray(value)) return value.every(isStorable);
+  for (const [name, item] of Object.entries(value)) {
+    if (!isStorableText(name) || !isStorable(item)) return false;
+  }
+  return true;
 }
 
 export function isStorableText(text: string): boolean {

@@ -2,6 +2,7 @@
 import type { Recorded } from "$events/mod.ts";
 import type { Tx } from "../database.ts";
 import { AppError } from "../errors.ts";
+import { jsonArray, numberArray, textArray } from "./literals.ts";
 import { deleteKeys, insertKeys } from "./personal.ts";
 
 export type Idempotency = { scope: string; key: string; fingerprint: string };
@@ -36,7 +37,7 @@ export async function lockCounter(tx: Tx): Promise<Head> {
 export async function findVersions(tx: Tx, streams: string[]): Promise<Map<string, number>> {
   const rows = await tx<{ stream: string; version: number }[]>`
     select asked.stream, latest.version
-    from unnest(${streams}::text[]) asked(stream)
+    from unnest(${textArray(streams)}::text[]) asked(stream)
     cross join lateral (
       select version from events where stream = asked.stream order by version desc limit 1
     ) latest`;
@@ -56,29 +57,29 @@ export async function findKnown(tx: Tx, asked: Idempotency[]): Promise<Map<strin
 
 export async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
   await Promise.all([
-    insertEvents(tx, taken.rows),
+    moveCounter(tx, head),
     insertKeys(tx, taken.keys),
     deleteKeys(tx, taken.erase),
     insertIdempotency(tx, taken.idempotency),
-    moveCounter(tx, head),
-    notify(tx, head.position),
+    insertEvents(tx, taken.rows),
   ]);
 }
 
+/** Positions follow each other, and a batch has one time. */
 async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
+  const first = rows[0]?.event;
+  if (first === undefined) return;
   await tx`
     insert into events (position, stream, version, type, data, meta, at, seal)
-    select position, stream, version, type, data::jsonb, meta::jsonb, at, seal
-    from unnest(
-      ${rows.map(({ event }) => event.position)}::bigint[],
-      ${rows.map(({ event }) => event.stream)}::text[],
-      ${rows.map(({ event }) => event.version)}::bigint[],
-      ${rows.map(({ event }) => event.type)}::text[],
-      ${rows.map((row) => row.data)}::text[],
-      ${rows.map((row) => row.meta)}::text[],
-      ${rows.map(({ event }) => event.at.toISOString())}::timestamptz[],
-      ${rows.map(({ event }) => event.seal)}::text[]
-    ) e(position, stream, version, type, data, meta, at, seal)`;
+    select ${first.position - 1}::bigint + nth, stream, version, type, data, meta, ${first.at}, seal
+    from rows from (
+      unnest(${textArray(rows.map(({ event }) => event.stream))}::text[]),
+      unnest(${numberArray(rows.map(({ event }) => event.version))}::bigint[]),
+      unnest(${textArray(rows.map(({ event }) => event.type))}::text[]),
+      jsonb_array_elements(${jsonArray(rows.map(({ data }) => data))}::text::jsonb),
+      jsonb_array_elements(${jsonArray(rows.map(({ meta }) => meta))}::text::jsonb),
+      unnest(${textArray(rows.map(({ event }) => event.seal))}::text[])
+    ) with ordinality e(stream, version, type, data, meta, seal, nth)`;
 }
 
 async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
@@ -98,11 +99,9 @@ async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
       at = excluded.at`;
 }
 
-async function moveCounter(tx: Tx, head: Head): Promise<void> {
-  await tx`update counter set position = ${head.position}, seal = ${head.seal}, at = ${head.at}`;
-}
-
-/** One for the whole batch: notifying transactions queue for one lock when they commit. */
-async function notify(tx: Tx, position: number): Promise<void> {
-  await tx`select pg_notify('tallybook', ${String(position)})`;
+/** One notification for the whole batch: who notifies queues for one lock when it commits. */
+async function moveCounter(tx: Tx, { position, seal, at }: Head): Promise<void> {
+  await tx`
+    with moved as (update counter set position = ${position}, seal = ${seal}, at = ${at})
+    select pg_notify('tallybook', ${String(position)})`;
 }

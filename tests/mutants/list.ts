@@ -56,14 +56,14 @@ export const mutants: Mutant[] = [
   {
     name: "the token check",
     file: "src/http/guards.ts",
-    guard: "if (sameDigest(token, await services.adminDigest())) return true;",
+    guard: 'if (sameDigest(token, await c.get("services").adminDigest())) return true;',
     without: 'if (!sameDigest(token, "0".repeat(64))) return true;',
     tests: ["attacks/identity"],
   },
   {
     name: "the limit on guesses",
     file: "src/http/guards.ts",
-    guard: "    limits.noteGuess(client);\n",
+    guard: "  limits.noteGuess(client);\n",
     without: "",
     tests: ["attacks/identity"],
   },
@@ -188,6 +188,13 @@ export const mutants: Mutant[] = [
     guard: "if (seal !== row.seal) throw",
     without: "if (seal === undefined) throw",
     tests: ["store/mangled", "store/transfer"],
+  },
+  {
+    name: "the log's place before a savepoint",
+    file: "src/store/batch.ts",
+    guard: "await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);",
+    without: "await Promise.all([inRows(), inLog()]);",
+    tests: ["projections/rebuild"],
   },
   {
     name: "the one transaction of an import",

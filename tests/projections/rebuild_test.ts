@@ -10,6 +10,7 @@ import { items } from "$projections/items.ts";
 import { Mending } from "$src/mending.ts";
 import { projectionStates } from "$src/projector.ts";
 import { checkReplay, replay, withReplayLock } from "$src/replay.ts";
+import { readEvents, readHead } from "$src/store/read.ts";
 import { until } from "../support/until.ts";
 import { openPlace, openService, type Service } from "../support/service.ts";
 import { openLog, type ProjectedLog, readTables } from "./log.ts";
@@ -91,6 +92,22 @@ describe("a poison event", () => {
     // No event touched these tags when the rows came; nothing older may be served for it.
     await until(async () => (await list()).length === 3);
     assertEquals(await list(), ["before", "poison", "after"]);
+    for (const one of projections) assertEquals(await checkReplay(service.services.sql, one), []);
+  });
+
+  it("is in the log, whichever projection it stops: also the first that is applied", async () => {
+    const { owner } = service.place;
+    const client = service.client();
+    await owner`alter table read.entries add constraint healthy check (name <> 'poison')`;
+    const poison = await client.post("/sign", { name: "poison", message: "taken in" });
+    assertEquals(poison.status, 201);
+    const { position } = await readHead(service.services.sql);
+    assertEquals(position, Number(poison.headers.get("tallybook-position")));
+    const [event] = await readEvents(service.services.sql, { after: position - 1 });
+    assertEquals(event?.type, "EntrySigned");
+    assert(((await stateOf("guestbook"))?.error ?? "").includes("healthy"));
+    await owner`alter table read.entries drop constraint healthy`;
+    await until(async () => (await health()).status === "healthy");
     for (const one of projections) assertEquals(await checkReplay(service.services.sql, one), []);
   });
 });
