@@ -106,7 +106,7 @@ export function adminPollsPage(
 }
 
 function Managed({ poll }: { poll: Poll }) {
-  const { id } = poll;
+  const { id, version } = poll;
   return (
     <li>
       <div>
@@ -123,6 +123,7 @@ function Managed({ poll }: { poll: Poll }) {
               action={`/polls/${id}/close`}
               button="Close now"
               tone="quiet"
+              version={version}
               label={`Close poll ${id}`}
             />
           )
@@ -131,6 +132,7 @@ function Managed({ poll }: { poll: Poll }) {
               action={`/polls/${id}/reopen`}
               button="Reopen"
               tone="quiet"
+              version={version}
               label={`Reopen poll ${id}`}
             />
           )}
@@ -141,7 +143,7 @@ function Managed({ poll }: { poll: Poll }) {
             method="DELETE"
             button="Delete"
             tone="danger"
-            version={poll.version}
+            version={version}
             label={`Delete poll ${id}`}
           >
             <p>Nobody sees it any more; the log keeps it.</p>

@@ -112,6 +112,7 @@ export function userPage(c: Context, user: Versioned): string {
                     action={`/users/${user.id}/erase`}
                     button="Erase for good"
                     tone="danger"
+                    version={user.version}
                     label="Erase this person"
                   >
                     <p>

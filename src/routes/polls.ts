@@ -144,9 +144,12 @@ export const pollsRoutes = [
     summary: "Close a poll now",
     tag: TAG,
     access: "admin",
+    replies: STALE,
     word: "Closed",
     next: DESK,
-  }, async (read, { id }) => closePoll(foldPoll(await read(pollStream(id))), "admin")),
+  }, async (read, { c, id }) => {
+    return closePoll(foldPoll(await read(pollStream(id))), "admin", ifMatch(c));
+  }),
 
   verb({
     method: "post",
@@ -155,11 +158,13 @@ export const pollsRoutes = [
     tag: TAG,
     access: "admin",
     body: z.object({ closes_at: moment.default(null) }),
+    replies: STALE,
     word: "Reopened",
     next: DESK,
   }, async (read, { c, id, body }) => {
     const at = await clock(c.get("services").sql);
-    return reopenPoll(foldPoll(await read(pollStream(id))), body.closes_at, at);
+    const asked = { closesAt: body.closes_at, ifMatch: ifMatch(c) };
+    return reopenPoll(foldPoll(await read(pollStream(id))), asked, at);
   }),
 
   ...voting("/polls"),

@@ -191,11 +191,12 @@ export const usersRoutes = [
     summary: "Erase a user's personal fields for good",
     tag: TAG,
     access: "admin",
+    replies: STALE,
     word: "Erased",
     next: "/users",
-  }, async (read, { id }) => {
+  }, async (read, { c, id }) => {
     const state = foldUser(await read(userStream(id)));
-    return eraseUser(state, await readClaim(read, state?.claim ?? ""));
+    return eraseUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
   }),
 
   endpoint({
