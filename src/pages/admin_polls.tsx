@@ -3,7 +3,17 @@ import type { Context } from "../http/context.ts";
 import type { Poll } from "$projections/polls.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { counted, Empty, Field, Form, Meanwhile, Pager, type Refused, Summary } from "./parts.tsx";
+import {
+  counted,
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  Pager,
+  type Refused,
+  Summary,
+} from "./parts.tsx";
 import { Closing } from "./poll_parts.tsx";
 import { publicPoll } from "../routes/poll_fields.ts";
 
@@ -169,7 +179,7 @@ export function adminPollPage(c: Context, poll: Poll): string {
 export function pollAgain(c: Context, refused: Refused, now?: Poll): string {
   const id = c.req.param("id");
   const version = now?.version ?? refused.values._match;
-  const poll = id === undefined ? undefined : { id: Number(id), version };
+  const poll = id === undefined || isGone(refused) ? undefined : { id: Number(id), version };
   return page(
     <Desk c={c} title={poll ? "Change a poll" : "Open a poll"}>
       <Summary refused={refused} />

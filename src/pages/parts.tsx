@@ -84,6 +84,11 @@ export function sentence({ field, message }: { field: string; message: string })
 
 /** Where nothing that was typed is wrong: said in our words, not in those for programs. */
 const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
+  404: {
+    title: "Taken away meanwhile",
+    detail: "What you were changing is not here any more: somebody took it away while you were " +
+      "writing. What you typed is still here, and this form adds it as something new.",
+  },
   412: {
     title: "Changed meanwhile",
     detail: "Somebody changed this while you were writing, and nothing was overwritten. What you " +
@@ -96,6 +101,11 @@ const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
       "again in a moment.",
   },
 };
+
+/** Whether what the form was to change is not there any more: all it can do then is to add anew. */
+export function isGone(refused: Refused): boolean {
+  return refused.problem.status === 404;
+}
 
 /** Above a form that was refused: what to mend, with links to the fields. */
 export function Summary({ refused }: { refused: Refused | undefined }) {

@@ -2,7 +2,17 @@
 import type { Context } from "../http/context.ts";
 import { mayWrite } from "./items.tsx";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Time } from "./parts.tsx";
+import {
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  Pager,
+  type Refused,
+  Summary,
+  Time,
+} from "./parts.tsx";
 
 type Shown = { id: number; name: string; email?: string; created_at: string };
 type Versioned = Shown & { version: number };
@@ -136,7 +146,7 @@ export function userPage(c: Context, user: Versioned): string {
 export function userAgain(c: Context, refused: Refused, now?: Versioned): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;
-  const user = id > 0 ? { id, name: "", version } : undefined;
+  const user = id > 0 && !isGone(refused) ? { id, name: "", version } : undefined;
   return page(
     <Layout c={c} title={user ? "Error: change a person" : "Error: add a person"}>
       <h1>{user ? "Change a person" : "Add a person"}</h1>
