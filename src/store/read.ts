@@ -4,8 +4,8 @@ import {
   isEventType,
   type Meta,
   type NewEvent,
+  parseStored,
   type Recorded,
-  schemas,
   upcasters,
 } from "$events/mod.ts";
 import type { Sql, Tx } from "../database.ts";
@@ -188,7 +188,7 @@ export function decodeOne(row: StoredEvent, keys: Keys): Recorded {
   const key = keys.get(row.stream);
   const { data, erased, unreadable: shut } = decrypt(type, raised, { stream: row.stream, key });
   if (shut) unreadable.note(row);
-  const result = schemas[type].safeParse(data);
+  const result = parseStored(type, data);
   if (!result.success) {
     throw new AppError("conflict", `event at position ${row.position} does not fit ${type}`);
   }
