@@ -145,6 +145,12 @@ export async function readHead(sql: Sql | Tx): Promise<{ position: number; seal:
   return head;
 }
 
+/** Undefined beyond the head. */
+export async function sealAt(sql: Sql, position: number): Promise<string | undefined> {
+  const [row] = await sql<{ seal: string }[]>`select seal from events where position = ${position}`;
+  return row?.seal;
+}
+
 export async function decode(sql: Sql | Tx, rows: StoredEvent[]): Promise<Recorded[]> {
   const keys = await keysFor(sql, rows);
   return rows.map((row) => decodeOne(row, keys));

@@ -135,8 +135,8 @@ export const mutants: Mutant[] = [
   {
     name: "the seal on a backup's keys",
     file: "src/backup.ts",
-    guard: "if (text.slice(end) === `${JSON.stringify({ sha256: sum })}\\n`) return keys;",
-    without: "if (sum !== text) return keys;",
+    guard: "  if (whole) return keys;",
+    without: "  if (whole || keys !== text) return keys;",
     tests: ["cli/backup"],
   },
   {
@@ -188,6 +188,20 @@ export const mutants: Mutant[] = [
     guard: "if (seal !== row.seal) throw",
     without: "if (seal === undefined) throw",
     tests: ["store/mangled", "store/transfer"],
+  },
+  {
+    name: "the way past fields of a later version",
+    file: "events/mod.ts",
+    guard: "if (unknown.length === 0) return result;",
+    without: "if (unknown.length >= 0) return result;",
+    tests: ["routes/rolling"],
+  },
+  {
+    name: "the look at an earlier backup's keys",
+    file: "src/backup.ts",
+    guard: "if (lost.length === 0) return;",
+    without: "if (lost.length >= 0) return;",
+    tests: ["cli/backup_keys"],
   },
   {
     name: "the one transaction of an import",
