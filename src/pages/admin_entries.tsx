@@ -3,7 +3,7 @@ import type { Context } from "../http/context.ts";
 import type { EntryRow } from "$projections/guestbook.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { Empty, Form, Pager, Text, Time } from "./parts.tsx";
+import { Empty, Form, Pager, PastEnd, Text, Time } from "./parts.tsx";
 
 type State = EntryRow["state"];
 
@@ -13,9 +13,10 @@ const TABS: { state: State; text: string; none: string }[] = [
   { state: "hidden", text: "Hidden", none: "No entry is hidden" },
 ];
 
-type Shelf = { entries: EntryRow[]; state: State; next: number | undefined };
+/** `paged`: not from the newest on. */
+type Shelf = { entries: EntryRow[]; state: State; next: number | undefined; paged: boolean };
 
-export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): string {
+export function adminEntriesPage(c: Context, { entries, state, next, paged }: Shelf): string {
   const here = `/admin/entries?state=${state}`;
   return page(
     <Desk c={c} title="Entries">
@@ -30,7 +31,9 @@ export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): s
         ))}
       </nav>
       {entries.length === 0
-        ? <Empty title={TABS.find((tab) => tab.state === state)?.none ?? ""} />
+        ? paged
+          ? <PastEnd href={here} text="The newest entries" />
+          : <Empty title={TABS.find((tab) => tab.state === state)?.none ?? ""} />
         : (
           <ol class="entries">
             {entries.map((entry) => (

@@ -11,6 +11,7 @@ import {
   isGone,
   Meanwhile,
   Pager,
+  PastEnd,
   type Refused,
   Summary,
 } from "./parts.tsx";
@@ -95,17 +96,25 @@ function PollForm({ poll, refused }: { poll?: Filled; refused?: Refused }) {
   );
 }
 
-export function adminPollsPage(
-  c: Context,
-  { polls, next }: { polls: Poll[]; next: number | null },
-): string {
+/** `paged`: not from the newest on. */
+type Listed = { polls: Poll[]; next: number | null; paged: boolean };
+
+export function adminPollsPage(c: Context, { polls, next, paged }: Listed): string {
   return page(
     <Desk c={c} title="Polls">
-      {polls.length === 0 ? <Empty title="No polls yet" /> : (
-        <ul class="list managed">
-          {polls.map((poll) => <Managed poll={poll} />)}
-        </ul>
-      )}
+      {polls.length === 0
+        ? paged
+          ? <PastEnd href="/admin/polls" text="The newest polls" />
+          : (
+            <Empty title="No polls yet">
+              <p>Open the first one below: a question and two options are enough.</p>
+            </Empty>
+          )
+        : (
+          <ul class="list managed">
+            {polls.map((poll) => <Managed poll={poll} />)}
+          </ul>
+        )}
       <Pager href={next === null ? undefined : `/admin/polls?before=${next}`} text="Older polls" />
       <section class="panel" aria-labelledby="open">
         <h2 id="open">Open a poll</h2>

@@ -9,6 +9,7 @@ import {
   isGone,
   Meanwhile,
   Pager,
+  PastEnd,
   type Refused,
   Summary,
   Text,
@@ -46,16 +47,23 @@ function ItemForm({ item, refused }: ItemFormFrame) {
   );
 }
 
-export function itemsPage(c: Context, { items, next }: ItemPage): string {
+/** `paged`: not from the beginning of the list. */
+type Listed = ItemPage & { paged: boolean };
+
+export function itemsPage(c: Context, { items, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="Items">
       <h1>Items</h1>
       {items.length === 0
-        ? (
-          <Empty title="No items here">
-            <p>{mayWrite(c) ? "Add the first one below." : "Nothing has been added yet."}</p>
-          </Empty>
-        )
+        ? paged
+          ? <PastEnd href="/items" text="Items from the beginning" />
+          : (
+            <Empty title="No items yet">
+              <p>
+                {mayWrite(c) ? "Add the first one below." : "Whatever is added will stand here."}
+              </p>
+            </Empty>
+          )
         : (
           <ul class="list">
             {items.map((item) => (

@@ -218,6 +218,17 @@ export function Empty({ title, children }: { title: string; children?: Child }) 
   );
 }
 
+/** In place of a list that was read to its end: not the same as one in which nothing is. */
+export function PastEnd({ href, text }: { href: string; text: string }) {
+  return (
+    <Empty title="This is the end">
+      <p>
+        There is nothing beyond it. <a href={href}>{text}</a>
+      </p>
+    </Empty>
+  );
+}
+
 /** Beside what was typed: what somebody else made of it meanwhile. */
 export function Meanwhile({ facts }: { facts: Record<string, string> | undefined }) {
   if (!facts) return "";

@@ -9,6 +9,7 @@ import {
   isGone,
   Meanwhile,
   Pager,
+  PastEnd,
   type Refused,
   Summary,
   Time,
@@ -43,16 +44,23 @@ function UserForm({ user, refused }: UserFormFrame) {
   );
 }
 
-export function usersPage(c: Context, { users, next }: { users: Shown[]; next: number | null }) {
+/** `paged`: not from the beginning of the list. */
+type Listed = { users: Shown[]; next: number | null; paged: boolean };
+
+export function usersPage(c: Context, { users, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="People">
       <h1>People</h1>
       {users.length === 0
-        ? (
-          <Empty title="Nobody here">
-            <p>{mayWrite(c) ? "Add the first person below." : "Nobody has been added yet."}</p>
-          </Empty>
-        )
+        ? paged
+          ? <PastEnd href="/users" text="People from the beginning" />
+          : (
+            <Empty title="Nobody is here yet">
+              <p>
+                {mayWrite(c) ? "Add the first person below." : "Whoever is added will stand here."}
+              </p>
+            </Empty>
+          )
         : (
           <ul class="list">
             {users.map((user) => (

@@ -47,7 +47,8 @@ export const pollsRoutes = [
       load: (sql) => listPolls(sql, query),
     });
     return await show<PollPage>(c, answer, {
-      page: (data) => pollsPage(c, { ...data, polls: data.polls.map(publicPoll) }),
+      page: ({ polls, next }) =>
+        pollsPage(c, { polls: polls.map(publicPoll), next, paged: query.before !== undefined }),
       json: ({ polls }) => polls.map(publicPoll),
       link: ({ next }) =>
         next === null ? undefined : nextLink("/polls", { limit: query.limit, before: next }),

@@ -76,7 +76,8 @@ export const usersRoutes = [
     });
     return await show<UserPage>(c, answer, {
       variant: variantOf(c),
-      page: (data) => usersPage(c, { ...data, users: data.users.map((one) => shownUser(c, one)) }),
+      page: ({ users, next }) =>
+        usersPage(c, { users: users.map((one) => shownUser(c, one)), next, paged: after > 0 }),
       json: ({ users }) => users.map((one) => shownUser(c, one)),
       link: ({ next }) => next === null ? undefined : nextLink("/users", { limit, after: next }),
     });
