@@ -46,7 +46,13 @@ export function adminLogPage(c: Context, frame: LogFrame): string {
         </div>
         {events.length === 0
           ? before === undefined
-            ? <Empty title="No event fits" />
+            ? (
+              <Empty title="No event fits">
+                <p>
+                  Try another stream, type or time, or look at <a href="/admin/log">all events</a>.
+                </p>
+              </Empty>
+            )
             : <PastEnd href={addressOf(filter)} text="The newest events" />
           : (
             <ol class="log">

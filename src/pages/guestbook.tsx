@@ -4,7 +4,7 @@ import type { Home } from "../routes/guestbook.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
 import { Entries, EntryCard, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { number, Pager, PastEnd, percent, type Refused, Summary } from "./parts.tsx";
+import { hitRate, number, Pager, PastEnd, type Refused, Summary } from "./parts.tsx";
 
 export function guestbookPage(c: Context, home: Home & { position: number }): string {
   return page(
@@ -28,7 +28,7 @@ export function guestbookPage(c: Context, home: Home & { position: number }): st
             </div>
             <div>
               <dt>Cache hit rate</dt>
-              <dd>{percent(home.cache.rate)}</dd>
+              <dd>{hitRate(home.cache)}</dd>
             </div>
           </dl>
         </section>

@@ -139,7 +139,10 @@ export function mineAsPage(
       {entries.length === 0
         ? (
           <Empty title="Nothing here from this browser">
-            <p>What you sign is remembered by a cookie, in this browser only.</p>
+            <p>
+              What you sign in the <a href={home}>guestbook</a>{" "}
+              is remembered by a cookie, in this browser only.
+            </p>
           </Empty>
         )
         : ""}

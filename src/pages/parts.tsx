@@ -2,6 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { Refused } from "../http/again.ts";
 import type { Problem } from "../http/problem.ts";
+import type { Rate } from "../routes/facts.ts";
 
 export type { Refused };
 
@@ -41,6 +42,11 @@ export function counted(value: number, one: string, many?: string): string {
 
 export function percent(rate: number): string {
   return `${Math.round(rate * 100)} %`;
+}
+
+/** Before anything was asked for there is no rate, and none that is bad. */
+export function hitRate({ hits, misses, rate }: Rate): string {
+  return hits + misses === 0 ? "–" : percent(rate);
 }
 
 /** An address in a text becomes a link that passes nothing on. */
@@ -222,8 +228,9 @@ export function Empty({ title, children }: { title: string; children?: Child }) 
 export function PastEnd({ href, text }: { href: string; text: string }) {
   return (
     <Empty title="This is the end">
+      <p>There is nothing beyond it.</p>
       <p>
-        There is nothing beyond it. <a href={href}>{text}</a>
+        <a href={href}>{text}</a>
       </p>
     </Empty>
   );

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { openService, type Service } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 const HTML = { accept: "text/html" };
 
@@ -103,5 +104,18 @@ describe("a list with nothing to show", () => {
       assert(!(await textOf(path)).includes(empty), path);
       assert(emptyOf(await textOf(at(path, cursor))).includes("This is the end"), path);
     }
+  });
+});
+
+describe("a new site", () => {
+  it("claims no hit rate before anything was asked for, and one afterwards", async () => {
+    await using service = await openService();
+    const rateIn = async (path: string) => {
+      const { text } = await service.admin().get(path, HTML);
+      return text.match(/Cache hit rate(?:<\/a>)?<\/dt>\s*<dd>([^<]*)</)?.[1];
+    };
+    assertEquals(await rateIn("/admin"), "–");
+    await until(async () => /^\d+ %$/.test(await rateIn("/") ?? ""));
+    assert(/^\d+ %$/.test(await rateIn("/admin") ?? ""));
   });
 });
