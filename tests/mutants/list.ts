@@ -204,6 +204,13 @@ export const mutants: Mutant[] = [
     tests: ["cli/backup_keys"],
   },
   {
+    name: "the highest total that was shown",
+    file: "src/visits.ts",
+    guard: "const least = Math.max(written, shown);",
+    without: "const least = Math.max(written, shown * 0);",
+    tests: ["routes/visits"],
+  },
+  {
     name: "the one transaction of an import",
     file: "src/store/transfer.ts",
     guard: "return await inTransaction(sql, async (tx) => {",
