@@ -87,6 +87,8 @@ export type Readable = {
   events: Recorded[];
   /** Where the page ends, whatever could be read of it; undefined where there is nothing more. */
   last: number | undefined;
+  /** Whether anything of the page could not be read. */
+  passedOver: boolean;
 };
 
 /**
@@ -105,7 +107,7 @@ export async function readReadable(sql: Sql | Tx, page: Page): Promise<Readable>
       return [];
     }
   });
-  return { events, last: rows.at(-1)?.position };
+  return { events, last: rows.at(-1)?.position, passedOver: events.length < rows.length };
 }
 
 /** A stream from its first version; `until` is a position, as everywhere. */

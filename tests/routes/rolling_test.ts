@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { NewEvent } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
-import { connect, inTransaction, type Sql } from "$src/database.ts";
+import { connect, inTransaction, type Sql, type Tx } from "$src/database.ts";
 import { AppError } from "$src/errors.ts";
 import { checkReplay } from "$src/replay.ts";
 import { exportKeys } from "$src/store/keyfile.ts";
@@ -19,12 +19,17 @@ import { freshDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-type Later = { stream: string; event: NewEvent; more: Record<string, unknown> };
+type Later = {
+  stream: string;
+  event: NewEvent;
+  more: Record<string, unknown>;
+  rows?: (tx: Tx, position: number) => PromiseLike<unknown>[];
+};
 
 const META = { actor: "system" };
 
 /** Straight into the log, sealed as it must be: only this replica's projections are left to do. */
-async function writeLater(sql: Sql, { stream, event, more }: Later): Promise<number> {
+async function writeLater(sql: Sql, { stream, event, more, rows }: Later): Promise<number> {
   return await inTransaction(sql, async (tx) => {
     const [head] = await tx<{ position: number; seal: string; at: Date }[]>`
       select position + 1 as position, seal, greatest(at, clock_timestamp())::timestamptz(3) as at
@@ -42,6 +47,7 @@ async function writeLater(sql: Sql, { stream, event, more }: Later): Promise<num
       insert into events (position, stream, version, type, data, meta, at, seal)
       values (${position}, ${stream}, ${row.version}, ${row.type}, ${data}::text::jsonb,
         ${canonical(META)}::text::jsonb, ${at}, ${seal})`;
+    await Promise.all(rows?.(tx, position) ?? []);
     await tx`update counter set position = ${position}, seal = ${seal}, at = ${at}`;
     await tx`select pg_notify('tallybook', ${String(position)})`;
     return position;
@@ -169,6 +175,28 @@ describe("what a later version adds to an event", () => {
       const differences = await checkReplay(service.services.sql, one);
       assertEquals(differences, [], one.name);
     }
+  });
+
+  it("may be a whole event that nothing is known of: then no cached answer is believed", async () => {
+    const { owner } = service.place;
+    const id = idOf(await visitor.post("/sign", { name: "Bob", message: "As it was" }));
+    const message = async () => (await service.client().get(`/entries/${id}`)).get("message");
+    assertEquals([await message(), await message()], ["As it was", "As it was"]);
+    // Its replica has set the rows already, in the same breath.
+    const at = await writeLater(owner, {
+      stream: `later-${id}`,
+      event: { type: "EntryUnderlined" as "EntryHidden", data: { id } },
+      more: {},
+      rows: (tx, position) => [
+        tx`update read.entries set message = 'As it is' where id = ${id}`,
+        tx`update read.projections set position = ${position}`,
+      ],
+    });
+    await until(async () => {
+      const health = await service.client().get("/health");
+      return Number(health.get("visible")) >= at;
+    });
+    assertEquals(await message(), "As it is");
   });
 
   it("is nothing that this version writes itself", async () => {
