@@ -43,5 +43,32 @@ export function isEventType(type: string): type is EventType {
   return Object.hasOwn(schemas, type);
 }
 
+/**
+ * Stored data as this version knows it. A later one may have added fields, and a replica of this one
+ * works beside it until all are upgraded: it looks past them, and the log keeps them. What is
+ * appended here is held against the schema itself, which takes no field that it does not name.
+ */
+export function parseStored(type: EventType, data: unknown) {
+  const result = schemas[type].safeParse(data);
+  if (result.success) return result;
+  const unknown = result.error.issues.filter((issue) => issue.code === "unrecognized_keys");
+  if (unknown.length === 0) return result;
+  const known = unknown.reduce((left, { path, keys }) => without(left, path, keys), data);
+  return schemas[type].safeParse(known);
+}
+
+/** The same but for these keys of what the path leads to. */
+function without(value: unknown, [step, ...rest]: PropertyKey[], keys: string[]): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    return value.map((item, i) => i === step ? without(item, rest, keys) : item);
+  }
+  const entries = Object.entries(value);
+  const left = step === undefined
+    ? entries.filter(([name]) => !keys.includes(name))
+    : entries.map(([name, item]) => [name, name === step ? without(item, rest, keys) : item]);
+  return Object.fromEntries(left);
+}
+
 /** What an older type has become: each takes the stored data and answers today's event. */
 export const upcasters: Record<string, (data: unknown) => { type: EventType; data: unknown }> = {};

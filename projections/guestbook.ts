@@ -129,6 +129,15 @@ export async function shownEntries(sql: Sql, { limit, before }: PageOf): Promise
   return { entries, next: rows.length > limit ? entries.at(-1)?.id ?? null : null };
 }
 
+export type FeedEntry = Entry & { updated_at: string };
+
+/** The newest entries with the time of their last edit, which says that they are worth a look again. */
+export async function feedEntries(sql: Sql, limit: number): Promise<FeedEntry[]> {
+  return await sql<FeedEntry[]>`
+    select id, name, message, created_at, coalesce(edited_at, created_at) as updated_at
+    from read.entries where state = 'shown' order by id desc limit ${limit}`;
+}
+
 export async function shownTotal(sql: Sql): Promise<number> {
   const [row] = await sql<{ shown: number }[]>`select shown from read.entry_totals`;
   return row?.shown ?? 0;

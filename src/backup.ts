@@ -6,9 +6,10 @@ import { createHash, type KeyObject } from "node:crypto";
 import type { Database, Sql } from "./database.ts";
 import { AppError, reason } from "./errors.ts";
 import { parseHead, type SignedHead, signHead } from "./store/heads.ts";
-import { checkKeys, exportKeys } from "./store/keyfile.ts";
+import { checkKeys, exportKeys, readableLines } from "./store/keyfile.ts";
+import { lostKeys } from "./store/keyloss.ts";
 import { linesOf } from "./store/lines.ts";
-import { readHead } from "./store/read.ts";
+import { readHead, sealAt } from "./store/read.ts";
 import { checkedLines, exportEvents, importEvents } from "./store/transfer.ts";
 
 const KEYS = "keys.ndjson";
@@ -28,6 +29,8 @@ export type Backup = { log: string; head: SignedHead };
 export async function backup(sql: Sql, options: BackupOptions): Promise<Backup> {
   const { folder, signing, keep, onProgress } = options;
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  await refuseOtherLog(sql, folder);
+  await refuseLoss(sql, join(folder, KEYS));
   const head = signHead(signing, await readHead(sql), new Date());
   const log = join(folder, `log-${String(head.position).padStart(12, "0")}.ndjson`);
   // The log last: where it is, its head and its keys are there as well, whenever this was cut short.
@@ -56,11 +59,58 @@ async function* sealedKeys(sql: Sql): AsyncGenerator<string> {
 }
 
 function unsealedKeys(text: string, path: string): string {
+  const { keys, whole } = openKeys(text);
+  if (whole) return keys;
+  throw new AppError("invalid", `backup refused: its keys are cut off or altered: ${path}`);
+}
+
+function openKeys(text: string): { keys: string; whole: boolean } {
   const end = text.lastIndexOf("\n", text.length - 2) + 1;
   const keys = text.slice(0, end);
   const sum = createHash("sha256").update(keys).digest("hex");
-  if (text.slice(end) === `${JSON.stringify({ sha256: sum })}\n`) return keys;
-  throw new AppError("invalid", `backup refused: its keys are cut off or altered: ${path}`);
+  return { keys, whole: text.slice(end) === `${JSON.stringify({ sha256: sum })}\n` };
+}
+
+/** The one key file serves every log beside it: those of another log would open no more. */
+async function refuseOtherLog(sql: Sql, folder: string): Promise<void> {
+  for (const name of await logsIn(folder)) {
+    const head = await headOf(join(folder, name));
+    if (!head || head.position === 0 || await sealAt(sql, head.position) === head.seal) continue;
+    const where = `${join(folder, name)} is of another log, or of more of this one`;
+    throw new AppError("conflict", `backup refused: ${where}: back up into another folder`);
+  }
+}
+
+/** Undefined where it is damaged: no restore takes that log any more. */
+async function headOf(log: string): Promise<SignedHead | undefined> {
+  try {
+    return parseHead(await readText(`${log}.head`));
+  } catch (error) {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  }
+}
+
+/** A database whose keys are damaged must not take the good ones along that an earlier backup holds. */
+async function refuseLoss(sql: Sql, path: string): Promise<void> {
+  const text = await textIfThere(path);
+  if (text === undefined) return;
+  const { keys, whole } = openKeys(text);
+  const lost = await lostKeys(sql, readableLines(whole ? keys : text), { whole });
+  if (lost.length === 0) return;
+  const named = `${lost.slice(0, 10).join(", ")}${lost.length > 10 ? " and more" : ""}`;
+  const what = `the database has lost keys that ${path} still has, and nobody was erased: ${named}`;
+  const next = "bring them back into the database, or back up into another folder";
+  throw new AppError("conflict", `backup refused: ${what}. Nothing was changed: ${next}`);
+}
+
+async function textIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new AppError("unavailable", `backup not written: ${reason(error)}: ${path}`);
+  }
 }
 
 /** A file that is there is whole: it gets its name when it is finished. */

@@ -163,8 +163,8 @@ export class Follower implements AsyncDisposable {
     const woken = new AbortController();
     const waking = wakeups.next(POLL_MS, AbortSignal.any([hold.lost, woken.signal]));
     const pushed = this.#takePushed(position);
-    const { events, last } = pushed
-      ? { events: pushed, last: pushed.at(-1)?.position }
+    const { events, last, passedOver } = pushed
+      ? { events: pushed, last: pushed.at(-1)?.position, passedOver: false }
       : await readReadable(this.#options.sql, { after: position, limit: PAGE });
     if (last === undefined) {
       this.#sawVisible(position);
@@ -173,10 +173,13 @@ export class Follower implements AsyncDisposable {
     }
     woken.abort();
     const { tags, addresses } = staleAfter(events);
+    // What a later version wrote may have made anything stale.
+    if (passedOver) tier.takeOver();
     await tier.drop(tags, last);
     const kinds = events.flatMap(({ type }) => erasing[type] ?? []);
     if (kinds.length > 0) await tier.wipe([...new Set(kinds)]);
-    await refresher.refresh(addresses, hold.lost);
+    if (passedOver) await refresher.refreshAll(hold.lost);
+    else await refresher.refresh(addresses, hold.lost);
     this.#sawVisible(last);
     this.#announce(hold);
     return last;

@@ -36,6 +36,7 @@ import { NginxRefresher } from "./refresh.ts";
 import { Asked } from "./refresh/asked.ts";
 import { type CacheReport, cacheReport } from "./routes/facts.ts";
 import { Sessions } from "./sessions.ts";
+import { ShownTotals } from "./shown_totals.ts";
 import { Wakeups } from "./store/subscribe.ts";
 import { Streams } from "./streams.ts";
 import { Visits } from "./visits.ts";
@@ -112,7 +113,9 @@ export async function openServices(config: Config, database: Database): Promise<
     },
   });
   const streams = new Streams(sql);
-  const visits = new Visits(appender, redis);
+  // The embedded database has one process, which need not tell itself what it showed.
+  const shown = new ShownTotals(embedded ? undefined : sql);
+  const visits = new Visits(appender, { shown, link: redis });
   const sums = opened.use(new Sums(() => cache.counts, redis));
   const report = () => cacheReport({ sums, sql, config });
   countCaches(metrics, report);

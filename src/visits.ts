@@ -8,16 +8,15 @@ import { countVisits } from "./commands/visits.ts";
 import { reason } from "./errors.ts";
 import { type Job, pause } from "./follower.ts";
 import { log } from "./log.ts";
+import type { ShownTotals } from "./shown_totals.ts";
 import type { Appender } from "./store/append.ts";
 
 const PENDING = "tallybook:visits";
 const TAKEN = "tallybook:visits:taken";
 const NAME = "tallybook:visits:name";
-const SHOWN = "tallybook:visits:shown";
 export const FLUSH_MS = 2000;
 const WAIT_FOR_FLUSH_MS = 50;
 const RECENT_MS = 1000;
-const MAX_PAGES = 10_000;
 
 // Sets aside what was counted so far, unless something is set aside already, and gives it its name.
 const TAKE = `
@@ -33,14 +32,6 @@ const FORGET = `
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1], KEYS[2]) end
 return 1`;
 
-// The highest total that any replica has shown. ARGV: page, what the log knows, what this one showed.
-const TOTAL = `
-local pending = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
-local shown = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
-local total = math.max(tonumber(ARGV[2]) + pending, tonumber(ARGV[3]), shown)
-if total > shown then redis.call('HSET', KEYS[2], ARGV[1], total) end
-return total`;
-
 type Counts = Map<string, number>;
 type Aside = { name: string; counts: Counts };
 
@@ -50,15 +41,15 @@ export class Visits implements AsyncDisposable {
   /** Counted by this process because Redis was not there. */
   #counted: Counts = new Map();
   #aside: Aside[] = [];
-  /** The highest total shown by this process: a total never goes backwards. */
-  readonly #shown: Counts = new Map();
+  readonly #shown: ShownTotals;
   #flushing: Promise<void> = Promise.resolve();
   #busy = 0;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #recent = new Map<string, { total: Promise<number>; until: number }>();
 
-  constructor(appender: Appender, link?: RedisLink) {
+  constructor(appender: Appender, { shown, link }: { shown: ShownTotals; link?: RedisLink }) {
     this.#appender = appender;
+    this.#shown = shown;
     this.#link = link;
     this.#timer = setInterval(() => this.#inTurn(() => this.#flushOwn()), FLUSH_MS);
   }
@@ -74,20 +65,22 @@ export class Visits implements AsyncDisposable {
   }
 
   /**
-   * What the log knows and what it does not know yet. What is on its way between the two is missing
-   * for a moment, never counted twice; meanwhile the highest total shown so far stands.
+   * What the log knows and what it does not know yet, in this order: what is on its way between the
+   * two is missing for a moment, never counted twice; meanwhile the highest total shown so far stands.
+   * That is shared, as another replica may have lost its Redis and know of neither.
    */
   async total(page: string, known: () => Promise<number>): Promise<number> {
     if (this.#busy > 0) await Promise.race([this.#flushing, pause(WAIT_FOR_FLUSH_MS)]);
-    const before = this.#shown.get(page) ?? 0;
-    const own = (this.#counted.get(page) ?? 0) + await known();
-    const all = await this.#asked((redis) =>
-      redis.eval(TOTAL, 2, PENDING, SHOWN, page, own, before)
-    );
-    const total = Math.max(Number(all ?? own), before, this.#shown.get(page) ?? 0);
-    if (this.#shown.size > MAX_PAGES) this.#shown.clear();
-    this.#shown.set(page, total);
-    return total;
+    const [written, shown] = await Promise.all([known(), this.#shown.read(page)]);
+    const pending = await this.#asked((redis) => redis.hget(PENDING, page));
+    const total = written + (this.#counted.get(page) ?? 0) + Number(pending ?? 0);
+    const least = Math.max(written, shown);
+    return total > least && await this.#shown.raise(page, total) ? total : least;
+  }
+
+  /** A total that is about to be answered, though it was not asked for here. */
+  async showed(page: string, total: number): Promise<void> {
+    await this.#shown.raise(page, total);
   }
 
   /** A total that was asked for less than a second ago, or is being asked for. */

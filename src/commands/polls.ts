@@ -117,19 +117,27 @@ export function changePoll(
   return onStream(pollStream(poll.id), poll.version, { type: "PollChanged", data });
 }
 
-export function closePoll(state: PollFacts | undefined, by: "admin" | "deadline"): Decision {
+export function closePoll(
+  state: PollFacts | undefined,
+  by: "admin" | "deadline",
+  ifMatch?: IfMatch,
+): Decision {
   const poll = existing(state);
+  checkMatch(poll.version, ifMatch);
   if (poll.status === "closed") return NOTHING;
   const event = { type: "PollClosed" as const, data: { id: poll.id, by } };
   return onStream(pollStream(poll.id), poll.version, event);
 }
 
+export type Reopening = { closesAt: Date | null; ifMatch?: IfMatch };
+
 export function reopenPoll(
   state: PollFacts | undefined,
-  closesAt: Date | null,
+  { closesAt, ifMatch }: Reopening,
   now: Date,
 ): Decision {
   const poll = existing(state);
+  checkMatch(poll.version, ifMatch);
   // Past its deadline it is closed for voters already, whether that has been written down or not.
   const isDue = poll.closesAt !== null && poll.closesAt <= now;
   if (poll.status === "open" && !isDue) return NOTHING;

@@ -97,8 +97,13 @@ export function deleteUser(
 }
 
 /** For good: also of a user who was deleted before. */
-export function eraseUser(state: UserState | undefined, claim: Claim): Decision {
+export function eraseUser(
+  state: UserState | undefined,
+  claim: Claim,
+  ifMatch?: IfMatch,
+): Decision {
   if (!state || state.status === "erased") throw new AppError("not_found", "no such user");
+  checkMatch(state.version, ifMatch);
   const event = { type: "UserErased" as const, data: { id: state.id } };
   const streams = [on(state, event)];
   if (state.status === "active") streams.push(releasing(claim, state.id));

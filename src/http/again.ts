@@ -11,6 +11,7 @@ export type Again = (c: Context, refused: Refused) => Html;
 
 const MENDABLE = [
   "invalid",
+  "not_found",
   "conflict",
   "stale",
   "forbidden",

@@ -30,7 +30,11 @@ function operationOf(spec: Spec): Json {
     tags: [spec.tag],
     operationId: `${spec.method} ${spec.path}`.replaceAll(/\W+/g, "_"),
     ...(spec.access === "admin" ? { security: [{ admin: [] }] } : {}),
-    parameters: [...parametersOf(spec.params, "path"), ...parametersOf(spec.query, "query")],
+    parameters: [
+      ...parametersOf(spec.params, "path"),
+      ...parametersOf(spec.query, "query"),
+      ...headersOf(spec),
+    ],
     ...(spec.body ? { requestBody: bodyOf(spec.body) } : {}),
     responses: { ...mapReplies(spec.replies), ...problemsOf(spec) },
   };
@@ -49,6 +53,15 @@ function parametersOf(schema: z.ZodType | undefined, place: "path" | "query"): J
     schema: property,
   }));
 }
+
+/** Whatever may be refused as stale can be told which version it is about. */
+function headersOf({ replies }: Spec): Json[] {
+  if (!replies[STATUS.stale]) return [];
+  const description = "The ETag of what is to be changed: refused with 412 if it moved on";
+  return [{ name: "If-Match", in: "header", required: false, description, schema: anyText }];
+}
+
+const anyText = { type: "string" };
 
 function bodyOf(schema: z.ZodType): Json {
   const content = Object.fromEntries(

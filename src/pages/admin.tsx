@@ -4,7 +4,7 @@ import type { Context } from "../http/context.ts";
 import type { CacheFacts } from "../routes/facts.ts";
 import type { Health } from "../routes/health.ts";
 import { Layout, page } from "./layout.tsx";
-import { Field, Form, number, percent, type Refused, Summary } from "./parts.tsx";
+import { Field, Form, hitRate, number, type Refused, Summary } from "./parts.tsx";
 
 export function LoginForm({ next = "/admin", refused }: { next?: string; refused?: Refused }) {
   return (
@@ -96,7 +96,7 @@ export function adminPage(c: Context, facts: Overview): string {
         <Figure name="Entries shown" href="/admin/entries">{number(entries)}</Figure>
         <Figure name="Entries to approve" href="/admin/entries?state=held">{number(held)}</Figure>
         <Figure name="Open polls" href="/admin/polls">{number(polls)}</Figure>
-        <Figure name="Cache hit rate" href="/admin/caches">{percent(cache.rate)}</Figure>
+        <Figure name="Cache hit rate" href="/admin/caches">{hitRate(cache)}</Figure>
       </dl>
     </Desk>,
   );

@@ -1,22 +1,46 @@
 // The admin desk: entries to approve, hide, restore and erase.
+import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
 import type { EntryRow } from "$projections/guestbook.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { Empty, Form, Pager, Text, Time } from "./parts.tsx";
+import { Empty, Form, Pager, PastEnd, Text, Time } from "./parts.tsx";
 
 type State = EntryRow["state"];
 
-const TABS: { state: State; text: string; none: string }[] = [
-  { state: "held", text: "To approve", none: "Nothing waits to be approved" },
-  { state: "shown", text: "Shown", none: "No entry is shown" },
-  { state: "hidden", text: "Hidden", none: "No entry is hidden" },
+type Tab = { state: State; text: string; none: string; hint: Child };
+
+const TABS: Tab[] = [
+  {
+    state: "held",
+    text: "To approve",
+    none: "Nothing waits to be approved",
+    hint: (
+      <>
+        With <code>MODERATION=before</code> new entries wait here until you have read them.
+      </>
+    ),
+  },
+  {
+    state: "shown",
+    text: "Shown",
+    none: "No entry is shown",
+    hint: "What is signed in the guestbook stands here, to be hidden or erased.",
+  },
+  {
+    state: "hidden",
+    text: "Hidden",
+    none: "No entry is hidden",
+    hint: "What you hide is kept here, and can be restored.",
+  },
 ];
 
-type Shelf = { entries: EntryRow[]; state: State; next: number | undefined };
+/** `paged`: not from the newest on. */
+type Shelf = { entries: EntryRow[]; state: State; next: number | undefined; paged: boolean };
 
-export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): string {
+export function adminEntriesPage(c: Context, { entries, state, next, paged }: Shelf): string {
   const here = `/admin/entries?state=${state}`;
+  const tab = TABS.find((one) => one.state === state);
   return page(
     <Desk c={c} title="Entries">
       <nav class="rooms" aria-label="Which entries">
@@ -30,7 +54,13 @@ export function adminEntriesPage(c: Context, { entries, state, next }: Shelf): s
         ))}
       </nav>
       {entries.length === 0
-        ? <Empty title={TABS.find((tab) => tab.state === state)?.none ?? ""} />
+        ? paged
+          ? <PastEnd href={here} text="The newest entries" />
+          : (
+            <Empty title={tab?.none ?? ""}>
+              <p>{tab?.hint}</p>
+            </Empty>
+          )
         : (
           <ol class="entries">
             {entries.map((entry) => (

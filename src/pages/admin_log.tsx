@@ -4,7 +4,7 @@ import type { Context } from "../http/context.ts";
 import type { StoredEvent } from "../store/read.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { Empty, number, Pager, Time } from "./parts.tsx";
+import { Empty, number, Pager, PastEnd, Time } from "./parts.tsx";
 
 export type Filter = { stream?: string; type?: string; from?: string; to?: string };
 
@@ -44,23 +44,33 @@ export function adminLogPage(c: Context, frame: LogFrame): string {
           <h2 id="log-title">Events</h2>
           <button type="button" class="new" data-new="" hidden>0 new</button>
         </div>
-        {events.length === 0 ? <Empty title="No event fits" /> : (
-          <ol class="log">
-            {events.map((event) => (
-              <li id={`event-${event.position}`}>
-                <a href={`/admin/log/${event.position}`}>
-                  {number(event.position)} {event.type}
-                </a>
-                <span>
-                  <a class="quiet" href={addressOf({ stream: event.stream })}>{event.stream}</a>
-                </span>
-                <span class="hint">
-                  {actorOf(event.meta)} · <Time at={event.at} />
-                </span>
-              </li>
-            ))}
-          </ol>
-        )}
+        {events.length === 0
+          ? before === undefined
+            ? (
+              <Empty title="No event fits">
+                <p>
+                  Try another stream, type or time, or look at <a href="/admin/log">all events</a>.
+                </p>
+              </Empty>
+            )
+            : <PastEnd href={addressOf(filter)} text="The newest events" />
+          : (
+            <ol class="log">
+              {events.map((event) => (
+                <li id={`event-${event.position}`}>
+                  <a href={`/admin/log/${event.position}`}>
+                    {number(event.position)} {event.type}
+                  </a>
+                  <span>
+                    <a class="quiet" href={addressOf({ stream: event.stream })}>{event.stream}</a>
+                  </span>
+                  <span class="hint">
+                    {actorOf(event.meta)} · <Time at={event.at} />
+                  </span>
+                </li>
+              ))}
+            </ol>
+          )}
       </section>
       {growing
         ? (

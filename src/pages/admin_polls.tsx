@@ -3,7 +3,18 @@ import type { Context } from "../http/context.ts";
 import type { Poll } from "$projections/polls.ts";
 import { Desk } from "./admin.tsx";
 import { page } from "./layout.tsx";
-import { counted, Empty, Field, Form, Meanwhile, Pager, type Refused, Summary } from "./parts.tsx";
+import {
+  counted,
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  Pager,
+  PastEnd,
+  type Refused,
+  Summary,
+} from "./parts.tsx";
 import { Closing } from "./poll_parts.tsx";
 import { publicPoll } from "../routes/poll_fields.ts";
 
@@ -85,17 +96,25 @@ function PollForm({ poll, refused }: { poll?: Filled; refused?: Refused }) {
   );
 }
 
-export function adminPollsPage(
-  c: Context,
-  { polls, next }: { polls: Poll[]; next: number | null },
-): string {
+/** `paged`: not from the newest on. */
+type Listed = { polls: Poll[]; next: number | null; paged: boolean };
+
+export function adminPollsPage(c: Context, { polls, next, paged }: Listed): string {
   return page(
     <Desk c={c} title="Polls">
-      {polls.length === 0 ? <Empty title="No polls yet" /> : (
-        <ul class="list managed">
-          {polls.map((poll) => <Managed poll={poll} />)}
-        </ul>
-      )}
+      {polls.length === 0
+        ? paged
+          ? <PastEnd href="/admin/polls" text="The newest polls" />
+          : (
+            <Empty title="No polls yet">
+              <p>Open the first one below: a question and two options are enough.</p>
+            </Empty>
+          )
+        : (
+          <ul class="list managed">
+            {polls.map((poll) => <Managed poll={poll} />)}
+          </ul>
+        )}
       <Pager href={next === null ? undefined : `/admin/polls?before=${next}`} text="Older polls" />
       <section class="panel" aria-labelledby="open">
         <h2 id="open">Open a poll</h2>
@@ -106,7 +125,7 @@ export function adminPollsPage(
 }
 
 function Managed({ poll }: { poll: Poll }) {
-  const { id } = poll;
+  const { id, version } = poll;
   return (
     <li>
       <div>
@@ -123,6 +142,7 @@ function Managed({ poll }: { poll: Poll }) {
               action={`/polls/${id}/close`}
               button="Close now"
               tone="quiet"
+              version={version}
               label={`Close poll ${id}`}
             />
           )
@@ -131,6 +151,7 @@ function Managed({ poll }: { poll: Poll }) {
               action={`/polls/${id}/reopen`}
               button="Reopen"
               tone="quiet"
+              version={version}
               label={`Reopen poll ${id}`}
             />
           )}
@@ -141,7 +162,7 @@ function Managed({ poll }: { poll: Poll }) {
             method="DELETE"
             button="Delete"
             tone="danger"
-            version={poll.version}
+            version={version}
             label={`Delete poll ${id}`}
           >
             <p>Nobody sees it any more; the log keeps it.</p>
@@ -167,7 +188,7 @@ export function adminPollPage(c: Context, poll: Poll): string {
 export function pollAgain(c: Context, refused: Refused, now?: Poll): string {
   const id = c.req.param("id");
   const version = now?.version ?? refused.values._match;
-  const poll = id === undefined ? undefined : { id: Number(id), version };
+  const poll = id === undefined || isGone(refused) ? undefined : { id: Number(id), version };
   return page(
     <Desk c={c} title={poll ? "Change a poll" : "Open a poll"}>
       <Summary refused={refused} />

@@ -84,7 +84,11 @@ export function adminCachesPage(c: Context, { counts, history }: Shelves): strin
       </p>
       <section id="shelves" aria-label="Caches" data-refresh={10_000}>
         {counts.length === 0
-          ? <Empty title="Nothing was asked for yet" />
+          ? (
+            <Empty title="Nothing was asked for yet">
+              <p>As soon as somebody reads a page, its kind of answer has a line here.</p>
+            </Empty>
+          )
           : (
             <ul class="list shelves">
               {counts.map((one) => (

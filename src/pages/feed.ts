@@ -1,6 +1,6 @@
 // The newest entries as Atom.
 import type { Context } from "../http/context.ts";
-import type { Entry } from "$projections/guestbook.ts";
+import type { FeedEntry } from "$projections/guestbook.ts";
 
 const ESCAPES: Record<string, string> = {
   "&": "&amp;",
@@ -17,12 +17,14 @@ function xml(text: string): string {
   return text.replaceAll(NOT_XML, "").replaceAll(/[&<>"']/g, (found) => ESCAPES[found] ?? found);
 }
 
-export function atomFeed(c: Context, entries: Entry[]): string {
+export function atomFeed(c: Context, entries: FeedEntry[]): string {
   const { PUBLIC_URL, SITE_TITLE } = c.get("services").config;
   // Never from the Host header, which anybody may make up: links without a site are the reader's own.
   const base = PUBLIC_URL?.replace(/\/$/, "") ?? "";
   const ids = base || "urn:tallybook";
-  const updated = entries[0]?.created_at ?? new Date(0).toISOString();
+  // All of one form, so that the later is the greater text.
+  const updated = entries.map(({ updated_at }) => updated_at).sort().at(-1) ??
+    new Date(0).toISOString();
   return `<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom">
   <title>${xml(SITE_TITLE)}</title>
@@ -37,13 +39,14 @@ ${entries.map((entry) => atomEntry(entry, { base, ids })).join("")}</feed>
 type Places = { base: string; ids: string };
 
 function atomEntry(
-  { id, name, message, created_at }: Entry,
+  { id, name, message, created_at, updated_at }: FeedEntry,
   { base, ids }: Places,
 ): string {
   return `  <entry>
     <title>${xml(name)}</title>
     <id>${xml(ids)}/entries/${id}</id>
-    <updated>${created_at}</updated>
+    <published>${created_at}</published>
+    <updated>${updated_at}</updated>
     <author><name>${xml(name)}</name></author>
     <link href="${xml(base)}/entries/${id}"/>
     <content type="text">${xml(message)}</content>

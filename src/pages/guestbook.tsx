@@ -4,7 +4,7 @@ import type { Home } from "../routes/guestbook.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
 import { Entries, EntryCard, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { Empty, number, Pager, percent, type Refused, Summary } from "./parts.tsx";
+import { hitRate, number, Pager, PastEnd, type Refused, Summary } from "./parts.tsx";
 
 export function guestbookPage(c: Context, home: Home & { position: number }): string {
   return page(
@@ -28,7 +28,7 @@ export function guestbookPage(c: Context, home: Home & { position: number }): st
             </div>
             <div>
               <dt>Cache hit rate</dt>
-              <dd>{percent(home.cache.rate)}</dd>
+              <dd>{hitRate(home.cache)}</dd>
             </div>
           </dl>
         </section>
@@ -52,15 +52,18 @@ export function signAgain(c: Context, refused: Refused): string {
   );
 }
 
-export function olderPage(c: Context, { entries, next }: EntryPage): string {
+/** `paged`: not from the newest on. */
+type Listed = EntryPage & { paged: boolean };
+
+export function olderPage(c: Context, { entries, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="Entries">
       <h1>Entries</h1>
       <p>
         <a href="/">Sign the guestbook</a>
       </p>
-      {entries.length === 0
-        ? <Empty title="No more entries here" />
+      {entries.length === 0 && paged
+        ? <PastEnd href="/entries" text="The newest entries" />
         : <Entries entries={entries} />}
       <Pager href={next === null ? undefined : `/entries?before=${next}`} text="Older entries" />
     </Layout>,

@@ -2,7 +2,18 @@
 import type { Context } from "../http/context.ts";
 import type { Item, ItemPage, ItemRow } from "$projections/items.ts";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Text } from "./parts.tsx";
+import {
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  Pager,
+  PastEnd,
+  type Refused,
+  Summary,
+  Text,
+} from "./parts.tsx";
 
 /** Where access is guarded, only the admin is shown what only the admin may do. */
 export function mayWrite(c: Context): boolean {
@@ -36,16 +47,23 @@ function ItemForm({ item, refused }: ItemFormFrame) {
   );
 }
 
-export function itemsPage(c: Context, { items, next }: ItemPage): string {
+/** `paged`: not from the beginning of the list. */
+type Listed = ItemPage & { paged: boolean };
+
+export function itemsPage(c: Context, { items, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="Items">
       <h1>Items</h1>
       {items.length === 0
-        ? (
-          <Empty title="No items here">
-            <p>{mayWrite(c) ? "Add the first one below." : "Nothing has been added yet."}</p>
-          </Empty>
-        )
+        ? paged
+          ? <PastEnd href="/items" text="Items from the beginning" />
+          : (
+            <Empty title="No items yet">
+              <p>
+                {mayWrite(c) ? "Add the first one below." : "Whatever is added will stand here."}
+              </p>
+            </Empty>
+          )
         : (
           <ul class="list">
             {items.map((item) => (
@@ -108,7 +126,7 @@ export function itemPage(c: Context, item: ItemRow): string {
 export function itemAgain(c: Context, refused: Refused, now?: ItemRow): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;
-  const item = id > 0 ? { id, name: "", description: "", version } : undefined;
+  const item = id > 0 && !isGone(refused) ? { id, name: "", description: "", version } : undefined;
   return page(
     <Layout c={c} title={item ? "Error: change an item" : "Error: add an item"}>
       <h1>{item ? "Change an item" : "Add an item"}</h1>

@@ -3,9 +3,19 @@ import { EDIT_MINUTES } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import type { Mine } from "../routes/signing.ts";
 import type { EntryRow } from "$projections/guestbook.ts";
-import { EntryCard } from "./entry_parts.tsx";
+import { EntryCard, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { counted, Empty, Field, Form, Meanwhile, type Refused, Summary, Time } from "./parts.tsx";
+import {
+  counted,
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  type Refused,
+  Summary,
+  Time,
+} from "./parts.tsx";
 
 function OwnEntry({ entry, base }: { entry: Mine; base: string }) {
   const until = new Date(new Date(entry.created_at).getTime() + EDIT_MINUTES * 60_000);
@@ -86,7 +96,9 @@ export function changeAgain(c: Context, refused: Refused, now?: EntryRow): strin
     <Layout c={c} title="Error: change your entry" embedded={c.req.path.startsWith("/embed/")}>
       <h1>Change your entry</h1>
       <Summary refused={refused} />
-      <EntryForm entry={entry} action={c.req.path} refused={refused} />
+      {isGone(refused)
+        ? <SignForm action={c.req.path.replace(/entries\/\d+$/, "sign")} refused={refused} />
+        : <EntryForm entry={entry} action={c.req.path} refused={refused} />}
       <Meanwhile facts={now && { Name: now.name, Message: now.message }} />
       <p>
         <a href={c.req.path.replace(/\d+$/, "mine")}>Your entries</a>
@@ -127,7 +139,10 @@ export function mineAsPage(
       {entries.length === 0
         ? (
           <Empty title="Nothing here from this browser">
-            <p>What you sign is remembered by a cookie, in this browser only.</p>
+            <p>
+              What you sign in the <a href={home}>guestbook</a>{" "}
+              is remembered by a cookie, in this browser only.
+            </p>
           </Empty>
         )
         : ""}

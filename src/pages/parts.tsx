@@ -2,6 +2,7 @@
 import type { Child } from "hono/jsx";
 import type { Refused } from "../http/again.ts";
 import type { Problem } from "../http/problem.ts";
+import type { Rate } from "../routes/facts.ts";
 
 export type { Refused };
 
@@ -41,6 +42,11 @@ export function counted(value: number, one: string, many?: string): string {
 
 export function percent(rate: number): string {
   return `${Math.round(rate * 100)} %`;
+}
+
+/** Before anything was asked for there is no rate, and none that is bad. */
+export function hitRate({ hits, misses, rate }: Rate): string {
+  return hits + misses === 0 ? "–" : percent(rate);
 }
 
 /** An address in a text becomes a link that passes nothing on. */
@@ -84,6 +90,11 @@ export function sentence({ field, message }: { field: string; message: string })
 
 /** Where nothing that was typed is wrong: said in our words, not in those for programs. */
 const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
+  404: {
+    title: "Taken away meanwhile",
+    detail: "What you were changing is not here any more: somebody took it away while you were " +
+      "writing. What you typed is still here, and this form adds it as something new.",
+  },
   412: {
     title: "Changed meanwhile",
     detail: "Somebody changed this while you were writing, and nothing was overwritten. What you " +
@@ -96,6 +107,11 @@ const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
       "again in a moment.",
   },
 };
+
+/** Whether what the form was to change is not there any more: all it can do then is to add anew. */
+export function isGone(refused: Refused): boolean {
+  return refused.problem.status === 404;
+}
 
 /** Above a form that was refused: what to mend, with links to the fields. */
 export function Summary({ refused }: { refused: Refused | undefined }) {
@@ -205,6 +221,18 @@ export function Empty({ title, children }: { title: string; children?: Child }) 
       <p class="empty-title">{title}</p>
       {children}
     </div>
+  );
+}
+
+/** In place of a list that was read to its end: not the same as one in which nothing is. */
+export function PastEnd({ href, text }: { href: string; text: string }) {
+  return (
+    <Empty title="This is the end">
+      <p>There is nothing beyond it.</p>
+      <p>
+        <a href={href}>{text}</a>
+      </p>
+    </Empty>
   );
 }
 

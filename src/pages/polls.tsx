@@ -5,20 +5,22 @@ import type { PublicPoll } from "../routes/poll_fields.ts";
 import type { Receipt } from "../routes/receipts.ts";
 import type { MyVote } from "../routes/votes.ts";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Form, Pager, type Refused, Summary, Time } from "./parts.tsx";
+import { Empty, Form, Pager, PastEnd, type Refused, Summary, Time } from "./parts.tsx";
 import { BallotForm, Closing, PollCard, ResultsTable } from "./poll_parts.tsx";
 
-export function pollsPage(
-  c: Context,
-  { polls, next }: { polls: PublicPoll[]; next: number | null },
-) {
+/** `paged`: not from the newest on. */
+type Listed = { polls: PublicPoll[]; next: number | null; paged: boolean };
+
+export function pollsPage(c: Context, { polls, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="Polls">
       <h1>Polls</h1>
       {polls.length === 0
-        ? (
-          <Empty title="No polls here">
-            <p>A poll is opened at the admin desk.</p>
+        ? paged ? <PastEnd href="/polls" text="The newest polls" /> : (
+          <Empty title="No polls yet">
+            <p>
+              One is opened at the <a href="/admin/polls">admin desk</a>.
+            </p>
           </Empty>
         )
         : <ul class="list">{polls.map((poll) => <PollCard poll={poll} />)}</ul>}

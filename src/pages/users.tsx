@@ -2,7 +2,18 @@
 import type { Context } from "../http/context.ts";
 import { mayWrite } from "./items.tsx";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Field, Form, Meanwhile, Pager, type Refused, Summary, Time } from "./parts.tsx";
+import {
+  Empty,
+  Field,
+  Form,
+  isGone,
+  Meanwhile,
+  Pager,
+  PastEnd,
+  type Refused,
+  Summary,
+  Time,
+} from "./parts.tsx";
 
 type Shown = { id: number; name: string; email?: string; created_at: string };
 type Versioned = Shown & { version: number };
@@ -33,16 +44,23 @@ function UserForm({ user, refused }: UserFormFrame) {
   );
 }
 
-export function usersPage(c: Context, { users, next }: { users: Shown[]; next: number | null }) {
+/** `paged`: not from the beginning of the list. */
+type Listed = { users: Shown[]; next: number | null; paged: boolean };
+
+export function usersPage(c: Context, { users, next, paged }: Listed): string {
   return page(
     <Layout c={c} title="People">
       <h1>People</h1>
       {users.length === 0
-        ? (
-          <Empty title="Nobody here">
-            <p>{mayWrite(c) ? "Add the first person below." : "Nobody has been added yet."}</p>
-          </Empty>
-        )
+        ? paged
+          ? <PastEnd href="/users" text="People from the beginning" />
+          : (
+            <Empty title="Nobody is here yet">
+              <p>
+                {mayWrite(c) ? "Add the first person below." : "Whoever is added will stand here."}
+              </p>
+            </Empty>
+          )
         : (
           <ul class="list">
             {users.map((user) => (
@@ -112,6 +130,7 @@ export function userPage(c: Context, user: Versioned): string {
                     action={`/users/${user.id}/erase`}
                     button="Erase for good"
                     tone="danger"
+                    version={user.version}
                     label="Erase this person"
                   >
                     <p>
@@ -135,7 +154,7 @@ export function userPage(c: Context, user: Versioned): string {
 export function userAgain(c: Context, refused: Refused, now?: Versioned): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;
-  const user = id > 0 ? { id, name: "", version } : undefined;
+  const user = id > 0 && !isGone(refused) ? { id, name: "", version } : undefined;
   return page(
     <Layout c={c} title={user ? "Error: change a person" : "Error: add a person"}>
       <h1>{user ? "Change a person" : "Add a person"}</h1>

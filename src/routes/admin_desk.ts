@@ -57,14 +57,17 @@ export const deskRoutes = [
     const found = await entriesIn(sql, state, { limit: PAGE + 1, before });
     const entries = found.slice(0, PAGE);
     const next = found.length > PAGE ? entries.at(-1)?.id : undefined;
-    return adminEntriesPage(c, { entries, state, next });
+    return adminEntriesPage(c, { entries, state, next, paged: before !== undefined });
   }),
 
   room({
     path: "/admin/polls",
     summary: "Polls to open, change, close, reopen and delete",
     query: newestFirst,
-  }, async (c, { query }) => adminPollsPage(c, await listPolls(c.get("services").sql, query))),
+  }, async (c, { query }) => {
+    const found = await listPolls(c.get("services").sql, query);
+    return adminPollsPage(c, { ...found, paged: query.before !== undefined });
+  }),
 
   room({
     path: "/admin/polls/:id",

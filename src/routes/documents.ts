@@ -3,8 +3,7 @@ import { type Endpoint, endpoint } from "../http/endpoint.ts";
 import { openapiOf } from "../http/openapi.ts";
 import { docsPage } from "../pages/docs.tsx";
 import { atomFeed } from "../pages/feed.ts";
-import { shownEntries } from "$projections/guestbook.ts";
-import type { EntryPage } from "$projections/guestbook.ts";
+import { feedEntries, type FeedEntry } from "$projections/guestbook.ts";
 
 const FEED_ENTRIES = 20;
 
@@ -19,12 +18,12 @@ export function documentRoutes(others: Endpoint[]): Endpoint[] {
       replies: { 200: { description: "Atom", type: "application/atom+xml" } },
     }, async (c) => {
       const answer = await c.get("services").cache.read({
-        key: "entries:feed",
+        key: "entries:atom",
         tags: ["entries"],
         projection: "guestbook",
-        load: (sql) => shownEntries(sql, { limit: FEED_ENTRIES }),
+        load: (sql) => feedEntries(sql, FEED_ENTRIES),
       });
-      const { entries } = JSON.parse(answer.text) as EntryPage;
+      const entries = JSON.parse(answer.text) as FeedEntry[];
       c.header("Cache-Control", "no-cache");
       c.header("Tallybook-Position", String(answer.position));
       return c.body(atomFeed(c, entries), 200, {

@@ -113,7 +113,7 @@ export const guestbookRoutes = [
       load: (sql) => shownEntries(sql, query),
     });
     return await show<EntryPage>(c, answer, {
-      page: (data) => olderPage(c, data),
+      page: (data) => olderPage(c, { ...data, paged: query.before !== undefined }),
       json: ({ entries }) => entries,
       link: ({ next }) =>
         next === null ? undefined : nextLink("/entries", { limit: query.limit, before: next }),

@@ -37,7 +37,7 @@ export const itemsRoutes = [
     });
     return await show<ItemPage>(c, answer, {
       variant: String(c.get("admin")),
-      page: (data) => itemsPage(c, data),
+      page: (data) => itemsPage(c, { ...data, paged: after > 0 }),
       json: ({ items }) => items,
       link: ({ next }) => next === null ? undefined : nextLink("/items", { limit, after: next }),
     });

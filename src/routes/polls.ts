@@ -47,7 +47,8 @@ export const pollsRoutes = [
       load: (sql) => listPolls(sql, query),
     });
     return await show<PollPage>(c, answer, {
-      page: (data) => pollsPage(c, { ...data, polls: data.polls.map(publicPoll) }),
+      page: ({ polls, next }) =>
+        pollsPage(c, { polls: polls.map(publicPoll), next, paged: query.before !== undefined }),
       json: ({ polls }) => polls.map(publicPoll),
       link: ({ next }) =>
         next === null ? undefined : nextLink("/polls", { limit: query.limit, before: next }),
@@ -144,9 +145,12 @@ export const pollsRoutes = [
     summary: "Close a poll now",
     tag: TAG,
     access: "admin",
+    replies: STALE,
     word: "Closed",
     next: DESK,
-  }, async (read, { id }) => closePoll(foldPoll(await read(pollStream(id))), "admin")),
+  }, async (read, { c, id }) => {
+    return closePoll(foldPoll(await read(pollStream(id))), "admin", ifMatch(c));
+  }),
 
   verb({
     method: "post",
@@ -155,11 +159,13 @@ export const pollsRoutes = [
     tag: TAG,
     access: "admin",
     body: z.object({ closes_at: moment.default(null) }),
+    replies: STALE,
     word: "Reopened",
     next: DESK,
   }, async (read, { c, id, body }) => {
     const at = await clock(c.get("services").sql);
-    return reopenPoll(foldPoll(await read(pollStream(id))), body.closes_at, at);
+    const asked = { closesAt: body.closes_at, ifMatch: ifMatch(c) };
+    return reopenPoll(foldPoll(await read(pollStream(id))), asked, at);
   }),
 
   ...voting("/polls"),

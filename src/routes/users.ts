@@ -76,7 +76,8 @@ export const usersRoutes = [
     });
     return await show<UserPage>(c, answer, {
       variant: variantOf(c),
-      page: (data) => usersPage(c, { ...data, users: data.users.map((one) => shownUser(c, one)) }),
+      page: ({ users, next }) =>
+        usersPage(c, { users: users.map((one) => shownUser(c, one)), next, paged: after > 0 }),
       json: ({ users }) => users.map((one) => shownUser(c, one)),
       link: ({ next }) => next === null ? undefined : nextLink("/users", { limit, after: next }),
     });
@@ -191,11 +192,12 @@ export const usersRoutes = [
     summary: "Erase a user's personal fields for good",
     tag: TAG,
     access: "admin",
+    replies: STALE,
     word: "Erased",
     next: "/users",
-  }, async (read, { id }) => {
+  }, async (read, { c, id }) => {
     const state = foldUser(await read(userStream(id)));
-    return eraseUser(state, await readClaim(read, state?.claim ?? ""));
+    return eraseUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
   }),
 
   endpoint({

@@ -29,7 +29,9 @@ export async function seen(c: Context, page: string): Promise<number> {
 async function countOnce(c: Context, page: string): Promise<number> {
   const { events: [event] } = await write(c, async () => countView(page, await total(c, page)));
   const shown = event?.type === "VisitsCounted" ? event.data.shown : undefined;
-  return shown ?? await total(c, page);
+  if (shown === undefined) return await total(c, page);
+  await c.get("services").visits.showed(page, shown);
+  return shown;
 }
 
 async function count(c: Context, page: string): Promise<number> {

@@ -10,6 +10,7 @@ const keySchema = z.strictObject({ subject: z.string().min(1), key: z.base64() }
 const settingSchema = z.strictObject({ setting: z.enum(["email_key"]), value: z.string() });
 const lineSchema = z.union([keySchema, settingSchema]);
 
+export type KeyLine = z.infer<typeof lineSchema>;
 type Key = z.infer<typeof keySchema>;
 type Setting = z.infer<typeof settingSchema>;
 
@@ -70,7 +71,18 @@ async function setSetting(tx: Tx, { setting, value }: Setting): Promise<void> {
     on conflict (name) do update set value = excluded.value`;
 }
 
-function parseLine(line: string, number: number): z.infer<typeof lineSchema> {
+/** The lines of a key file that may be damaged: those that still are some. */
+export function readableLines(text: string): KeyLine[] {
+  return text.split("\n").flatMap((line) => {
+    try {
+      return [lineSchema.parse(JSON.parse(line))];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function parseLine(line: string, number: number): KeyLine {
   try {
     return lineSchema.parse(JSON.parse(line));
   } catch {

@@ -4,8 +4,8 @@ import {
   isEventType,
   type Meta,
   type NewEvent,
+  parseStored,
   type Recorded,
-  schemas,
   upcasters,
 } from "$events/mod.ts";
 import type { Sql, Tx } from "../database.ts";
@@ -87,6 +87,8 @@ export type Readable = {
   events: Recorded[];
   /** Where the page ends, whatever could be read of it; undefined where there is nothing more. */
   last: number | undefined;
+  /** Whether anything of the page could not be read. */
+  passedOver: boolean;
 };
 
 /**
@@ -105,7 +107,7 @@ export async function readReadable(sql: Sql | Tx, page: Page): Promise<Readable>
       return [];
     }
   });
-  return { events, last: rows.at(-1)?.position };
+  return { events, last: rows.at(-1)?.position, passedOver: events.length < rows.length };
 }
 
 /** A stream from its first version; `until` is a position, as everywhere. */
@@ -143,6 +145,12 @@ export async function readHead(sql: Sql | Tx): Promise<{ position: number; seal:
     select position, seal from counter`;
   if (!head) throw new AppError("unavailable", "the log has no counter: run the migrations");
   return head;
+}
+
+/** Undefined beyond the head. */
+export async function sealAt(sql: Sql, position: number): Promise<string | undefined> {
+  const [row] = await sql<{ seal: string }[]>`select seal from events where position = ${position}`;
+  return row?.seal;
 }
 
 export async function decode(sql: Sql | Tx, rows: StoredEvent[]): Promise<Recorded[]> {
@@ -188,7 +196,7 @@ export function decodeOne(row: StoredEvent, keys: Keys): Recorded {
   const key = keys.get(row.stream);
   const { data, erased, unreadable: shut } = decrypt(type, raised, { stream: row.stream, key });
   if (shut) unreadable.note(row);
-  const result = schemas[type].safeParse(data);
+  const result = parseStored(type, data);
   if (!result.success) {
     throw new AppError("conflict", `event at position ${row.position} does not fit ${type}`);
   }

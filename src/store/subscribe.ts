@@ -74,7 +74,7 @@ async function orNothing(read: () => Promise<Readable>): Promise<Readable> {
   try {
     return await read();
   } catch (error) {
-    if (isConnectionError(error)) return { events: [], last: undefined };
+    if (isConnectionError(error)) return { events: [], last: undefined, passedOver: false };
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 // Carries the log out and in again: one event a line, positions, times and seals kept.
 import { z } from "zod";
-import { isEventType, type Meta, personal, schemas, upcasters } from "$events/mod.ts";
+import { isEventType, type Meta, parseStored, personal, upcasters } from "$events/mod.ts";
 import { type Database, inTransaction, type Sql, type Tx } from "../database.ts";
 import { AppError, reason } from "../errors.ts";
 import { MAX_STREAM_LENGTH } from "./append.ts";
@@ -172,7 +172,7 @@ function checkData({ type, data }: StoredEvent): void {
   if (!isEventType(type)) throw new Error(`unknown event type: ${type}`);
   const clear = { ...(data as Record<string, unknown>) };
   for (const field of personal[type] ?? []) if (field in clear) clear[field] = "";
-  const result = schemas[type].safeParse(clear);
+  const result = parseStored(type, clear);
   if (result.success) return;
   const [issue] = result.error.issues;
   throw new Error(`${type}: ${issue?.path.join(".")}: ${issue?.message}`);

@@ -3,50 +3,11 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
 import { backup } from "$src/backup.ts";
-import { connect, type Sql } from "$src/database.ts";
-import { liveHook, prepareProjections } from "$src/projector.ts";
-import { Appender } from "$src/store/append.ts";
-import { newSigningKey, parseSigningKey } from "$src/store/heads.ts";
-import { migrate } from "$src/store/migrate.ts";
+import type { Sql } from "$src/database.ts";
+import { prepareProjections } from "$src/projector.ts";
 import { readHead, readStored, readStream } from "$src/store/read.ts";
-import { type FreshDatabase, freshDatabase } from "../support/database.ts";
+import { empty, erase, type Own, sign, signing } from "./backups.ts";
 import { task } from "./task.ts";
-
-const signing = parseSigningKey(newSigningKey());
-
-type Own = AsyncDisposable & { database: FreshDatabase; sql: Sql; log: Appender };
-
-async function empty(): Promise<Own> {
-  const database = await freshDatabase();
-  const sql = connect(database.ownerUrl, { max: 3 });
-  await migrate(sql);
-  return {
-    database,
-    sql,
-    log: new Appender(sql, { hook: liveHook(projections) }),
-    async [Symbol.asyncDispose]() {
-      await sql.end({ timeout: 5 });
-      await database[Symbol.asyncDispose]();
-    },
-  };
-}
-
-function sign(log: Appender, id: number): Promise<unknown> {
-  const data = { id, name: `Name ${id}`, message: `words of ${id}`, author: null, held: false };
-  return log.append({
-    streams: [{ stream: `entry-${id}`, expected: "none", events: [{ type: "EntrySigned", data }] }],
-    meta: { actor: "visitor" },
-  });
-}
-
-function erase(log: Appender, id: number): Promise<unknown> {
-  const stream = `entry-${id}`;
-  return log.append({
-    streams: [{ stream, expected: 1, events: [{ type: "EntryErased", data: { id } }] }],
-    erase: [stream],
-    meta: { actor: "admin" },
-  });
-}
 
 async function nameOf(sql: Sql, id: number): Promise<string | undefined> {
   const [event] = await readStream(sql, `entry-${id}`);

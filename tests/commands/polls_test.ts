@@ -118,14 +118,14 @@ describe("closePoll() and reopenPoll()", () => {
     const event: NewEvent = { type: "PollReopened", data: { id: 5, closes_at: null } };
     const state = given(opened, closed);
     const streams = [{ stream: "poll-5", expected: 2, events: [event] }];
-    assertEquals(reopenPoll(state, null, NOW), { streams });
-    assertNothing(reopenPoll(given(opened, closed, event), null, NOW));
-    const past = () => reopenPoll(state, minutesAgo(1), NOW);
+    assertEquals(reopenPoll(state, { closesAt: null }, NOW), { streams });
+    assertNothing(reopenPoll(given(opened, closed, event), { closesAt: null }, NOW));
+    const past = () => reopenPoll(state, { closesAt: minutesAgo(1) }, NOW);
     assertRefused(past, { code: "invalid", field: "closes_at" });
   });
 
   it("reopens a poll past its deadline that nobody has closed yet", () => {
-    assertEquals(reopenPoll(given(due), later, NOW).streams[0]?.events[0]?.data, {
+    assertEquals(reopenPoll(given(due), { closesAt: later }, NOW).streams[0]?.events[0]?.data, {
       id: 5,
       closes_at: later.toISOString(),
     });
@@ -133,9 +133,21 @@ describe("closePoll() and reopenPoll()", () => {
 
   it("find no deleted poll", () => {
     assertRefused(() => closePoll(given(opened, deleted), "admin"), { code: "not_found" });
-    assertRefused(() => reopenPoll(given(opened, deleted), null, NOW), { code: "not_found" });
+    assertRefused(() => reopenPoll(given(opened, deleted), { closesAt: null }, NOW), {
+      code: "not_found",
+    });
     assertRefused(() => deletePoll(given(opened, deleted)), { code: "not_found" });
     assertRefused(() => deletePoll(undefined), { code: "not_found" });
+  });
+
+  it("close and reopen the version that was seen", () => {
+    assertEquals(closePoll(given(opened), "admin", [1]).streams[0]?.events, [closed]);
+    assertRefused(() => closePoll(given(opened), "admin", [2]), { code: "stale" });
+    assertRefused(() => closePoll(given(opened, closed), "admin", [1]), { code: "stale" });
+    const reopen = (ifMatch: number[]) =>
+      reopenPoll(given(opened, closed), { closesAt: null, ifMatch }, NOW);
+    assertEquals(reopen([2]).streams[0]?.events.length, 1);
+    assertRefused(() => reopen([1]), { code: "stale" });
   });
 
   it("delete on the version that was seen", () => {

@@ -139,5 +139,6 @@ describe("eraseUser()", () => {
   it("happens once", () => {
     assertRefused(() => eraseUser(given(registered, erased), own), { code: "not_found" });
     assertRefused(() => eraseUser(undefined, own), { code: "not_found" });
+    assertRefused(() => eraseUser(given(registered), own, [2]), { code: "stale" });
   });
 });

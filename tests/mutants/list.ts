@@ -135,8 +135,8 @@ export const mutants: Mutant[] = [
   {
     name: "the seal on a backup's keys",
     file: "src/backup.ts",
-    guard: "if (text.slice(end) === `${JSON.stringify({ sha256: sum })}\\n`) return keys;",
-    without: "if (sum !== text) return keys;",
+    guard: "  if (whole) return keys;",
+    without: "  if (whole || keys !== text) return keys;",
     tests: ["cli/backup"],
   },
   {
@@ -195,6 +195,27 @@ export const mutants: Mutant[] = [
     guard: "await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);",
     without: "await Promise.all([inRows(), inLog()]);",
     tests: ["projections/rebuild"],
+  },
+  {
+    name: "the way past fields of a later version",
+    file: "events/mod.ts",
+    guard: "if (unknown.length === 0) return result;",
+    without: "if (unknown.length >= 0) return result;",
+    tests: ["routes/rolling"],
+  },
+  {
+    name: "the look at an earlier backup's keys",
+    file: "src/backup.ts",
+    guard: "if (lost.length === 0) return;",
+    without: "if (lost.length >= 0) return;",
+    tests: ["cli/backup_keys"],
+  },
+  {
+    name: "the highest total that was shown",
+    file: "src/visits.ts",
+    guard: "const least = Math.max(written, shown);",
+    without: "const least = Math.max(written, shown * 0);",
+    tests: ["routes/visits"],
   },
   {
     name: "the one transaction of an import",

@@ -140,7 +140,7 @@ async function decide({ sql }: ProjectedLog, asked: Command): Promise<Decision> 
     case "close":
       return polls.closePoll(await poll(asked.id), "admin");
     case "reopen":
-      return polls.reopenPoll(await poll(asked.id), null, admin.now);
+      return polls.reopenPoll(await poll(asked.id), { closesAt: null }, admin.now);
     case "deletePoll":
       return polls.deletePoll(await poll(asked.id));
     case "vote": {

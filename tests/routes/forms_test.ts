@@ -5,6 +5,7 @@ import { type Client, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
 const HTML = { accept: "text/html" };
+const PROBLEM = "application/problem+json";
 
 type Subject = {
   noun: string;
@@ -12,6 +13,9 @@ type Subject = {
   make: (service: Service) => Promise<{ client: Client; page: string; action: string }>;
   first: Record<string, string>;
   second: Record<string, string>;
+  /** All that was typed, and where it can go when what it was for is gone. */
+  typed: Record<string, string>;
+  anew: string;
 };
 
 const subjects: Subject[] = [
@@ -24,6 +28,8 @@ const subjects: Subject[] = [
     },
     first: { name: "First" },
     second: { name: "Second" },
+    typed: { name: "Kettle & Co", description: "It <b>whistles</b>" },
+    anew: "/items",
   },
   {
     noun: "a person",
@@ -35,6 +41,8 @@ const subjects: Subject[] = [
     },
     first: { name: "First" },
     second: { name: "Second" },
+    typed: { name: "Ada L.", email: "ada.l@example.com" },
+    anew: "/users",
   },
   {
     noun: "an entry of one's own",
@@ -45,6 +53,8 @@ const subjects: Subject[] = [
     },
     first: { message: "First" },
     second: { message: "Second" },
+    typed: { name: "Ada L.", message: "A long text\nthat took an hour" },
+    anew: "/sign",
   },
   {
     noun: "a poll",
@@ -55,8 +65,37 @@ const subjects: Subject[] = [
     },
     first: { question: "First" },
     second: { question: "Second" },
+    typed: { question: "Which tea?", options: "Green\nBlack", results: "after_close" },
+    anew: "/polls",
   },
 ];
+
+function formIn(page: string, action: string): string {
+  const forms = page.match(/<form .*?<\/form>/gs) ?? [];
+  return forms.find((one) => one.includes(`action="${action}"`)) ?? "no such form";
+}
+
+const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'" };
+const plain = (html: string) => html.replace(/&([#\w]+);/g, (_, name) => ENTITIES[name] ?? "?");
+
+/** What a browser would send of a form, but for what is empty. */
+function valuesIn(form: string): Record<string, string> {
+  const found: [string, string][] = [];
+  for (const [, tag = ""] of form.matchAll(/<input ([^>]*)>/g)) {
+    const at = (name: string) => tag.match(new RegExp(`(?:^| )${name}="([^"]*)"`))?.[1];
+    found.push([at("name") ?? "", plain(at("value") ?? "")]);
+  }
+  for (const [, name = "", text = ""] of form.matchAll(/<textarea .*?name="(\w+)".*?>\n(.*?)</gs)) {
+    found.push([name, plain(text)]);
+  }
+  for (
+    const [, name = "", rest = ""] of form.matchAll(/<select .*?name="(\w+)"(.*?)<\/select>/gs)
+  ) {
+    const chosen = rest.match(/value="(\w+)" selected/)?.[1];
+    if (chosen !== undefined) found.push([name, chosen]);
+  }
+  return Object.fromEntries(found.filter(([, value]) => value !== ""));
+}
 
 /** The version in the form that means this method and goes to this address. */
 function versionIn(page: string, action: string, method?: string): string {
@@ -91,6 +130,22 @@ describe("a form", () => {
       const fresh = versionIn(late.text, action, "PUT");
       assertEquals(fresh, "2");
       assertEquals((await save(second, fresh)).status, 303);
+    });
+  }
+
+  for (const { noun, make, typed, anew } of subjects) {
+    it(`to change ${noun} that was taken away meanwhile says so, and keeps what was typed`, async () => {
+      const { client, action } = await make(service);
+      assertEquals((await service.admin().delete(action)).status, 200);
+      const late = await client.form(action, { _method: "PUT", _match: "1", ...typed }, HTML);
+      assertEquals(late.status, 404);
+      assertMatch(late.text, /Taken away meanwhile/);
+      assertEquals(late.headers.get("cache-control"), "no-store");
+      const form = formIn(late.text, anew);
+      assertEquals(valuesIn(form), typed, "what was typed, in a form that can be sent");
+      assert(!form.includes("_method") && !form.includes("_match"), "as something new");
+      assertEquals((await client.form(anew, valuesIn(form), HTML)).status, 303);
+      assertEquals((await client.put(action, typed)).headers.get("content-type"), PROBLEM);
     });
   }
 

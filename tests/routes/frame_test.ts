@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { raw } from "../attacks/raw.ts";
-import { openService, type Service } from "../support/service.ts";
+import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 describe("the frame around every call", () => {
@@ -110,6 +110,30 @@ describe("the frame around every call", () => {
       raw(service.url, `${form}Transfer-Encoding: chunked\r\n\r\n3\r\n--b\r\n`),
     ]);
     for (const answer of answers) assert(answer.startsWith("HTTP/1.1 408 "), answer.slice(0, 200));
+  });
+
+  it("asks for no token before it says what may be asked, and learns nothing of one", async () => {
+    const limited = await service.place.open({ RATE_LIMIT: "on" });
+    await using _ = limited;
+    const ask = (method: string, token: string) =>
+      limited.client().ask("/polls", {
+        method,
+        headers: {
+          "authorization": `Bearer ${token}`,
+          "origin": limited.url,
+          "access-control-request-method": "POST",
+        },
+      });
+    const [right, ...wrong] = [ADMIN_TOKEN, ...Array.from({ length: 30 }, (_, i) => `wrong-${i}`)];
+    const allowed = await ask("OPTIONS", right ?? "");
+    for (const token of wrong) {
+      const { status, headers } = await ask("OPTIONS", token);
+      assertEquals(status, 204, token);
+      for (const name of ["allow", "access-control-allow-methods", "ratelimit"]) {
+        assertEquals(headers.get(name), allowed.headers.get(name), name);
+      }
+    }
+    assertEquals((await ask("GET", "wrong")).status, 401, "and what asks with one is refused");
   });
 
   it("takes no client that hangs up for a failure of its own", async () => {
