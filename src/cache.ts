@@ -72,24 +72,20 @@ export class Cache {
   }
 
   async #load(question: Question, stamp: string): Promise<Answer> {
-    let latest = stamp;
-    if (!await this.tier.claim(question.key, stamp)) {
-      const kept = await this.#awaitOther(question);
-      if (kept.answer) return kept.answer;
-      latest = kept.stamp;
-    }
+    const kept = await this.#claim(question, stamp);
+    if (kept.answer) return kept.answer;
     const answer = await this.#fromDatabase(question);
-    await this.tier.put(question.key, answer, latest);
+    await this.tier.put(question.key, answer, kept.stamp);
     return answer;
   }
 
-  /** Another replica loads this key: its answer will be there in a moment. */
-  async #awaitOther(question: Question): Promise<Kept> {
-    let kept = await this.tier.get(question);
+  /** What another replica has loaded meanwhile; no answer where this one is to load it. */
+  async #claim(question: Question, stamp: string): Promise<Kept> {
+    let { mine, kept } = await this.tier.claim(question, stamp);
     for (const ms of LOOK_AGAIN_MS) {
-      if (kept.answer || await this.tier.claim(question.key, kept.stamp)) return kept;
+      if (mine || kept.answer) break;
       await new Promise((done) => setTimeout(done, ms));
-      kept = await this.tier.get(question);
+      ({ mine, kept } = await this.tier.claim(question, kept.stamp));
     }
     return kept;
   }

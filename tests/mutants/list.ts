@@ -33,6 +33,13 @@ export const mutants: Mutant[] = [
     tests: ["cache/generation"],
   },
   {
+    name: "the look after a claim",
+    file: "src/cache/redis.ts",
+    guard: "return { mine: taken !== null, kept };",
+    without: "return { mine: taken !== null, kept: { stamp } };",
+    tests: ["cache/loader"],
+  },
+  {
     name: "the tag check",
     file: "src/cache/redis.ts",
     guard: "Number(position ?? 0) > answer.position",
