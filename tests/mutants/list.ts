@@ -40,6 +40,13 @@ export const mutants: Mutant[] = [
     tests: ["cache/loader"],
   },
   {
+    name: "the look of who comes later",
+    file: "src/cache.ts",
+    guard: "if (!look.sent) return look.kept;",
+    without: "if (look.sent || !look.sent) return look.kept;",
+    tests: ["cache/look"],
+  },
+  {
     name: "the tag check",
     file: "src/cache/redis.ts",
     guard: "Number(position ?? 0) > answer.position",
