@@ -8,6 +8,7 @@ import { type Endpoint, type Handle, register } from "./http/endpoint.ts";
 import { framed } from "./http/frame.ts";
 import { isAllowed } from "./http/guards.ts";
 import { Limits } from "./http/limits.ts";
+import { PathRouter } from "./http/paths.ts";
 import { INTERNAL, type Problem, problemHeaders, problemOf } from "./http/problem.ts";
 import { log } from "./log.ts";
 import { errorPage } from "./pages/error.tsx";
@@ -43,7 +44,7 @@ const subjects: Endpoint[] = [
 export const endpoints: Endpoint[] = [...subjects, ...documentRoutes(subjects)];
 
 export function createApp(services: Services): Hono<Env> {
-  const app = new Hono<Env>();
+  const app = new Hono<Env>({ router: new PathRouter() });
   const frame = { services, limits: new Limits(), failed };
   const inFrame = (handle: Handle) => framed(frame, handle);
   assetRoutes(app, inFrame);

@@ -15,15 +15,19 @@ export type CacheCounts = { kind: string; hits: number; misses: number };
 // whoever waits loads for itself: the other may be gone.
 const LOOK_AGAIN_MS = [2, 3, 4, 6, 8, 10, ...Array.from({ length: 30 }, () => 15)];
 
+/** `next` is the look of those who came after this one was sent. */
+type Look = { kept: Promise<Kept>; sent: boolean; next?: Promise<Kept> };
 type Asked = { arrived: number; stamp: string };
-type Loading = { startedAt: number; answer: Promise<Answer> };
+type Loading = { began: number; answer: Promise<Answer> };
 
 export class Cache {
   readonly #sql: Sql;
   readonly tier: Tier;
-  readonly #looking = new Map<string, Promise<Kept>>();
+  readonly #looking = new Map<string, Look>();
   readonly #loading = new Map<string, Loading>();
   readonly #counts = new Map<string, CacheCounts>();
+  /** How many loads have begun: tells whether one began before a reader came. */
+  #loads = 0;
 
   constructor(sql: Sql, tier: Tier) {
     this.#sql = sql;
@@ -31,7 +35,7 @@ export class Cache {
   }
 
   async read(question: Question): Promise<Answer> {
-    const arrived = performance.now();
+    const arrived = this.#loads;
     const { answer, stamp } = await this.#look(question);
     this.#count(question.key, answer !== undefined);
     return answer ?? await this.#missed(question, { arrived, stamp });
@@ -41,17 +45,27 @@ export class Cache {
     return [...this.#counts.values()];
   }
 
-  // Readers of one key who come in one turn of the event loop share a look into the cache. Who comes
-  // later has a look of its own: an earlier one may have been answered before a write that it knows of.
+  // Readers of one key who come before a look into the cache is sent share it. Who comes later shares
+  // the next one: this one may have been answered before a write that they know of. The next is sent
+  // when this one is answered, so that the busier it is, the more share one.
   #look(question: Question): Promise<Kept> {
-    const { key } = question;
-    const shared = this.#looking.get(key);
-    if (shared) return shared;
-    // Before the look is asked for, so that it ends before commands of this turn are sent.
-    setImmediate(() => this.#looking.delete(key));
-    const kept = this.tier.get(question);
-    this.#looking.set(key, kept);
-    return kept;
+    const look = this.#looking.get(question.key);
+    if (look === undefined) return this.#begin(question);
+    if (!look.sent) return look.kept;
+    const begin = () => this.#begin(question);
+    return look.next ??= look.kept.then(begin, begin);
+  }
+
+  #begin(question: Question): Promise<Kept> {
+    // Before the look is asked for, so that it closes before commands of this turn are sent.
+    setImmediate(() => look.sent = true);
+    const look: Look = { kept: this.tier.get(question), sent: false };
+    this.#looking.set(question.key, look);
+    const end = () => {
+      if (look.next === undefined) this.#looking.delete(question.key);
+    };
+    look.kept.then(end, end);
+    return look.kept;
   }
 
   // A load that began before this reader came may be older than a write answered in between, so
@@ -60,36 +74,32 @@ export class Cache {
     let { stamp } = asked;
     for (let turn = this.#loading.get(question.key); turn; turn = this.#loading.get(question.key)) {
       const answer = await turn.answer;
-      if (turn.startedAt >= asked.arrived) return answer;
+      if (turn.began > asked.arrived) return answer;
       const kept = await this.#look(question);
       if (kept.answer) return kept.answer;
       stamp = kept.stamp;
     }
-    const startedAt = performance.now();
+    const began = ++this.#loads;
     const answer = this.#load(question, stamp).finally(() => this.#loading.delete(question.key));
-    this.#loading.set(question.key, { startedAt, answer });
+    this.#loading.set(question.key, { began, answer });
     return await answer;
   }
 
   async #load(question: Question, stamp: string): Promise<Answer> {
-    let latest = stamp;
-    if (!await this.tier.claim(question.key, stamp)) {
-      const kept = await this.#awaitOther(question);
-      if (kept.answer) return kept.answer;
-      latest = kept.stamp;
-    }
+    const kept = await this.#claim(question, stamp);
+    if (kept.answer) return kept.answer;
     const answer = await this.#fromDatabase(question);
-    await this.tier.put(question.key, answer, latest);
+    await this.tier.put(question.key, answer, kept.stamp);
     return answer;
   }
 
-  /** Another replica loads this key: its answer will be there in a moment. */
-  async #awaitOther(question: Question): Promise<Kept> {
-    let kept = await this.tier.get(question);
+  /** What another replica has loaded meanwhile; no answer where this one is to load it. */
+  async #claim(question: Question, stamp: string): Promise<Kept> {
+    let { mine, kept } = await this.tier.claim(question, stamp);
     for (const ms of LOOK_AGAIN_MS) {
-      if (kept.answer || await this.tier.claim(question.key, kept.stamp)) return kept;
+      if (mine || kept.answer) break;
       await new Promise((done) => setTimeout(done, ms));
-      kept = await this.tier.get(question);
+      ({ mine, kept } = await this.tier.claim(question, kept.stamp));
     }
     return kept;
   }

@@ -1,5 +1,5 @@
 // The cache of the embedded service: one process, so what it dropped is dropped for everybody.
-import { type Answer, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
 
 const MAX_KEYS = 5000;
 
@@ -32,8 +32,8 @@ export class MemoryTier implements Tier {
     return Promise.resolve();
   }
 
-  claim(): Promise<boolean> {
-    return Promise.resolve(true);
+  claim(): Promise<Claim> {
+    return Promise.resolve({ mine: true, kept: { stamp: "" } });
   }
 
   drop(tags: ReadonlySet<string>, position: number): Promise<void> {

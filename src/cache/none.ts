@@ -1,14 +1,14 @@
 // No Redis beside a real PostgreSQL: several processes could serve each other's past, so nothing is
 // kept at all.
-import type { Kept, Tier } from "./tier.ts";
+import type { Claim, Kept, Tier } from "./tier.ts";
 
 export class NoTier implements Tier {
   get(): Promise<Kept> {
     return Promise.resolve({ stamp: "" });
   }
   async put(): Promise<void> {}
-  claim(): Promise<boolean> {
-    return Promise.resolve(true);
+  claim(): Promise<Claim> {
+    return Promise.resolve({ mine: true, kept: { stamp: "" } });
   }
   async drop(): Promise<void> {}
   takeOver(): void {}

@@ -7,7 +7,7 @@ import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { RedisLink } from "./link.ts";
-import { type Answer, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
 
 const PREFIX = "tallybook:";
 const LEASE = `${PREFIX}lease`;
@@ -124,12 +124,16 @@ export class RedisTier implements Tier {
     });
   }
 
-  async claim(key: string, stamp: string): Promise<boolean> {
-    if (stamp === NO_LEASE) return true;
-    const mine = await this.#quietly((redis) =>
-      redis.set(claimKey(key), "1", "PX", CLAIM_MS, "NX")
-    );
-    return mine !== null;
+  /** Both in one round trip, in this order; a claim that found an answer is given back. */
+  async claim(lookup: Lookup, stamp: string): Promise<Claim> {
+    if (stamp === NO_LEASE) return { mine: true, kept: { stamp } };
+    const claimed = claimKey(lookup.key);
+    const [taken, kept] = await Promise.all([
+      this.#quietly((redis) => redis.set(claimed, "1", "PX", CLAIM_MS, "NX")),
+      this.get(lookup),
+    ]);
+    if (taken === "OK" && kept.answer) await this.#quietly((redis) => redis.del(claimed));
+    return { mine: taken !== null, kept };
   }
 
   /**

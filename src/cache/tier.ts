@@ -8,16 +8,19 @@ export type Lookup = { key: string; tags: string[] };
 /** `stamp` says what the cache was when it was asked; an answer loaded since then is put under it. */
 export type Kept = { answer?: Answer; stamp: string };
 
+export type Claim = { mine: boolean; kept: Kept };
+
 export type Tier = AsyncDisposable & {
   /** The kept answer, unless one of its tags changed after it was worked out. */
   get(lookup: Lookup): Promise<Kept>;
   /** Keeps an answer; an older one never takes the place of a newer one. */
   put(key: string, answer: Answer, stamp: string): Promise<void>;
   /**
-   * True for the one process that is to load a key just now; the others look again soon. While
-   * nothing can be kept there is nothing to look for, and everybody loads.
+   * `mine` for the one process that is to load a key just now; the others claim it again soon. What
+   * is kept is looked up after the claim: another may have loaded it, and gone, since the last look.
+   * While nothing can be kept there is nothing to look for, and everybody loads.
    */
-  claim(key: string, stamp: string): Promise<boolean>;
+  claim(lookup: Lookup, stamp: string): Promise<Claim>;
   /** From here on, answers with these tags from before this position are not believed. */
   drop(tags: ReadonlySet<string>, position: number): Promise<void>;
   /** Called by a process that is from now on the one to drop and to renew. */

@@ -15,8 +15,9 @@ export function markCopy(c: Context, response: Response): void {
   const wish = c.req.header("x-tallybook-missed");
   if (isWish(wish) && WANTED.includes(response.status)) asked.note(copyOf(wish, c.req.path));
   const mark = c.req.header("x-tallybook-copy");
+  if (mark === undefined) return;
   const life = c.req.header("x-tallybook-life");
-  if (mark === undefined || life === undefined || !/^[1-9]$/.test(life)) return;
+  if (life === undefined || !/^[1-9]$/.test(life)) return;
   if (!STORABLE.includes(response.status)) return;
   response.headers.set("Tallybook-Copy", mark);
   response.headers.set("X-Accel-Expires", life);

@@ -23,7 +23,8 @@ type Shown<Data> = {
   onlyPage?: true;
 };
 
-type Made = { text: string; etag: string; link: string | undefined };
+/** With all headers but those that differ from one reader to the next. */
+type Made = { text: string; headers: Record<string, string> & { ETag: string } };
 
 // What was made of an answer, for as long as the cache gives the very same answer again.
 const made = new WeakMap<Answer, Map<string, Made>>();
@@ -35,56 +36,56 @@ export async function show<Data>(
   how: Shown<Data>,
 ): Promise<Response> {
   if (answer.text === "null") throw new AppError("not_found", "no such address");
-  const html = how.page !== undefined && (how.onlyPage === true || wantsHtml(c));
-  const known = made.get(answer) ?? new Map<string, Made>();
+  const asksForPage = wantsHtml(c);
+  const html = how.page !== undefined && (how.onlyPage === true || asksForPage);
   // One answer serves several addresses, each in a form of its own.
   const key = `${c.get("route")} ${html ? "html" : "json"} ${how.variant ?? ""}`;
-  const { text, etag, link } = known.get(key) ?? await make(answer, how, html);
-  known.set(key, { text, etag, link });
-  made.set(answer, known);
-  return finished(c, { text, html }, {
-    "Tallybook-Position": String(answer.position),
-    "Vary": "Accept, Origin",
-    "Cache-Control": REVALIDATE,
-    "ETag": etag,
-    ...(link ? { "Link": link } : {}),
+  const { text, headers } = made.get(answer)?.get(key) ?? await make(answer, how, { html, key });
+  return finished(c, text, {
+    ...headers,
+    "X-Request-Id": c.get("requestId"),
+    ...(html || asksForPage ? pageHeaders(c) : {}),
   });
 }
 
 /** All headers at once, and no body for who has it: this is the way of nearly every read. */
-function finished(
-  c: Context,
-  { text, html }: { text: string; html: boolean },
-  headers: Record<string, string> & { ETag: string },
-): Response {
-  const all: Record<string, string> = {
-    ...(c.get("shared") ? {} : SHARED),
-    "Access-Control-Expose-Headers": SHARED["Access-Control-Expose-Headers"],
-    ...headers,
-    "X-Request-Id": c.get("requestId"),
-    "X-Content-Type-Options": "nosniff",
-    ...(wantsHtml(c) || html ? pageHeaders(c) : {}),
-  };
+function finished(c: Context, text: string, headers: Made["headers"]): Response {
   const isThere = isKnown(c, headers.ETag);
-  if (!isThere) all["Content-Type"] = html ? "text/html; charset=UTF-8" : "application/json";
+  if (isThere) delete headers["Content-Type"];
   const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
-  // Who it is shared with was said before.
-  const response = c.get("shared")
-    ? c.newResponse(body, status, all)
-    : new Response(body, { status, headers: all });
+  const isShared = c.get("shared");
+  // Whom it is shared with was said before.
+  if (isShared) delete headers["Access-Control-Allow-Origin"];
+  const response = isShared
+    ? c.newResponse(body, status, headers)
+    : new Response(body, { status, headers });
   c.set("finished", response);
   return response;
 }
 
-async function make<Data>(answer: Answer, how: Shown<Data>, html: boolean): Promise<Made> {
+type As = { html: boolean; key: string };
+
+async function make<Data>(answer: Answer, how: Shown<Data>, { html, key }: As): Promise<Made> {
   const data = JSON.parse(answer.text) as Data;
   const link = how.link?.(data);
-  if (html && how.page) {
-    const text = (await how.page(data)).toString();
-    return { text, etag: tagOf(text), link };
-  }
-  const text = how.json ? JSON.stringify(how.json(data)) : answer.text;
-  return { text, etag: how.etag ? how.etag(data) : tagOf(text), link };
+  const text = html && how.page
+    ? (await how.page(data)).toString()
+    : how.json
+    ? JSON.stringify(how.json(data))
+    : answer.text;
+  const headers = {
+    ...SHARED,
+    "Tallybook-Position": String(answer.position),
+    "Vary": "Accept, Origin",
+    "Cache-Control": REVALIDATE,
+    "ETag": !html && how.etag ? how.etag(data) : tagOf(text),
+    ...(link ? { "Link": link } : {}),
+    "X-Content-Type-Options": "nosniff",
+    "Content-Type": html ? "text/html; charset=UTF-8" : "application/json",
+  };
+  const known = made.get(answer) ?? new Map<string, Made>();
+  made.set(answer, known.set(key, { text, headers }));
+  return { text, headers };
 }
 
 export function nextLink(path: string, query: Record<string, string | number>): string {

@@ -33,6 +33,20 @@ export const mutants: Mutant[] = [
     tests: ["cache/generation"],
   },
   {
+    name: "the look after a claim",
+    file: "src/cache/redis.ts",
+    guard: "return { mine: taken !== null, kept };",
+    without: "return { mine: taken !== null, kept: { stamp } };",
+    tests: ["cache/loader"],
+  },
+  {
+    name: "the look of who comes later",
+    file: "src/cache.ts",
+    guard: "if (!look.sent) return look.kept;",
+    without: "if (look.sent || !look.sent) return look.kept;",
+    tests: ["cache/look"],
+  },
+  {
     name: "the tag check",
     file: "src/cache/redis.ts",
     guard: "Number(position ?? 0) > answer.position",

@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { readLog } from "../support/access_log.ts";
 import { until } from "../support/until.ts";
 
 const app = "tests/support/fixture_app.ts";
@@ -47,6 +48,21 @@ describe("Nginx in front of the app", () => {
     assertEquals(second.cache, "HIT");
     assertEquals(second.text, first.text);
     assertEquals(second.headers.get("x-request-id"), "second-reader");
+  });
+
+  it("numbers every reader of a stored answer, and knows each by its number in the log", async () => {
+    await fill("/numbered");
+    await stored("/numbered");
+    // All at once on many connections, and one after the other on each.
+    const ids = (await Promise.all(Array.from({ length: 20 }, () => numbered(stack, 20)))).flat();
+    assertEquals(ids.length, 400);
+    assertEquals(new Set(ids).size, 400);
+    for (const id of ids) assertMatch(id, /^[\w.-]{8,64}$/);
+    await until(async () => {
+      const lines = await readLog(stack.accessLog);
+      const hits = new Set(lines.filter(({ cache }) => cache === "HIT").map(({ id }) => id));
+      return ids.every((id) => hits.has(id));
+    });
   });
 
   it("stores nothing of what readers fetch, and tells the app what they missed", async () => {
@@ -211,6 +227,17 @@ describe("Nginx in front of the app", () => {
     for (const part of stack.apps) await part.start();
   });
 });
+
+/** The request ids of so many answers, asked for in one go on a connection of their own. */
+async function numbered(stack: Stack, count: number): Promise<string[]> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
+  const ask = "HEAD /numbered HTTP/1.1\r\nHost: x\r\n";
+  const asked = `${ask}\r\n`.repeat(count - 1) + `${ask}Connection: close\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(asked));
+  const text = await new Response(connection.readable).text();
+  assertEquals(text.match(/^X-Cache-Status: HIT/gm)?.length, count);
+  return [...text.matchAll(/^X-Request-Id: (\S+)/gm)].map(([, id = ""]) => id);
+}
 
 describe("Nginx's limits", () => {
   it("let 50 people behind one address sign and vote, and no flood", async () => {
