@@ -52,6 +52,23 @@ export const items: Projection = {
       tx`delete from ${table("items")} where id = any(${ids(events)}::int[])`,
   },
 
+  straight: {
+    type: "ItemCreated",
+    opening: true,
+    set: (tx, page, table) =>
+      tx`
+        insert into ${table("items")} (id, name, description, created_at, version)
+        select
+          case when jsonb_typeof(data->'id') = 'number' and stream = 'item-' || (data->>'id')
+              and (data->>'id')::int > 0
+              and jsonb_typeof(data->'name') = 'string'
+              and jsonb_typeof(data->'description') = 'string'
+              and data - array['id', 'name', 'description'] = '{}'
+            then (data->>'id')::int end,
+          data->>'name', data->>'description', at, 1
+        from ${page}`,
+  },
+
   stale: { ItemCreated: touched, ItemChanged: touched, ItemDeleted: touched },
 };
 

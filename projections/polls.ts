@@ -2,7 +2,7 @@
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/database.ts";
 import type { Projection, Table } from "./projection.ts";
-import { createBallots, voteHandlers } from "./votes.ts";
+import { castStraight, createBallots, voteHandlers } from "./votes.ts";
 
 export type PollState = "open" | "closed" | "deleted";
 
@@ -147,6 +147,8 @@ export const polls: Projection = {
 
     ...voteHandlers,
   },
+
+  straight: { type: "VoteCast", opening: true, set: castStraight },
 
   stale: {
     PollOpened: poll,

@@ -15,6 +15,22 @@ export type Stale = { tags: string[]; addresses: string[] };
 
 type StaleBy = { [Type in EventType]?: (event: EventOf<Type>) => Stale };
 
+/** Part of a statement: which events a page of the log holds. */
+export type LogPage = postgres.PendingQuery<postgres.Row[]>;
+
+/**
+ * Rows that a rebuild has the database set by itself, straight from the log. They are those that the
+ * handler of this type sets; an event whose data the schema would refuse must fail the statement, and
+ * its page is then applied by the handlers.
+ */
+export type Straight = {
+  /** Without personal fields. */
+  type: EventType;
+  /** Only events that open their stream, so that nothing of it can have come before them. */
+  opening: boolean;
+  set(tx: Tx, page: LogPage, table: Table): Promise<unknown>;
+};
+
 export type Projection = {
   name: string;
   /** Raised when the tables or the handlers change: the next start rebuilds them. */
@@ -22,6 +38,7 @@ export type Projection = {
   tables: string[];
   create(tx: Tx, table: Table): Promise<void>;
   handlers: Handlers;
+  straight?: Straight;
   stale: StaleBy;
   /** Events that set columns of rows which other streams' events make: applied after those. */
   leansOnRows?: (type: EventType) => boolean;
@@ -47,22 +64,33 @@ export function handles(projection: Projection, type: EventType): boolean {
 export async function applyEvents(
   projection: Projection,
   tx: Tx,
-  batch: { events: Recorded[]; table: Table },
+  batch: Batch,
 ): Promise<void> {
   const leans = projection.leansOnRows ?? (() => false);
   const mine = batch.events.filter(({ type }) => handles(projection, type));
-  const ordered = [
-    ...waves(mine.filter(({ type }) => !leans(type))),
-    ...waves(mine.filter(({ type }) => leans(type))),
-  ];
-  for (const wave of ordered) {
-    const work: Promise<unknown>[] = [];
-    for (const [type, events] of Map.groupBy(wave, (event) => event.type)) {
-      const handler = projection.handlers[type] as Handler | undefined;
-      if (handler) work.push(handler(tx, events, batch.table));
+  for (const leaning of [false, true]) {
+    const straight = batch.straight && leans(batch.straight.type) === leaning;
+    if (straight) await batch.straight?.set();
+    for (const wave of waves(mine.filter(({ type }) => leans(type) === leaning))) {
+      await applyWave(projection, tx, { ...batch, events: wave });
     }
-    await Promise.all(work);
   }
+}
+
+type Batch = {
+  events: Recorded[];
+  table: Table;
+  /** What is set straight from the log, in its place: before the later events of the same streams. */
+  straight?: { type: EventType; set(): Promise<unknown> };
+};
+
+async function applyWave(projection: Projection, tx: Tx, wave: Batch): Promise<void> {
+  const work: Promise<unknown>[] = [];
+  for (const [type, events] of Map.groupBy(wave.events, (event) => event.type)) {
+    const handler = projection.handlers[type] as Handler | undefined;
+    if (handler) work.push(handler(tx, events, wave.table));
+  }
+  await Promise.all(work);
 }
 
 type Handler = (tx: Tx, events: Recorded[], table: Table) => Promise<unknown>;

@@ -26,6 +26,26 @@ export const visits: Projection = {
         on conflict (page) do update set views = v.views + excluded.views`,
   },
 
+  straight: {
+    type: "VisitsCounted",
+    opening: false,
+    set: (tx, page, table) =>
+      tx`
+        insert into ${table("visits")} as v (page, views)
+        select
+          case when jsonb_typeof(data->'page') = 'string'
+              and jsonb_typeof(data->'count') = 'number'
+              and (data->>'count')::bigint between 1 and ${Number.MAX_SAFE_INTEGER}
+              and (not data ? 'shown' or jsonb_typeof(data->'shown') = 'number'
+                and (data->>'shown')::bigint between 1 and ${Number.MAX_SAFE_INTEGER})
+              and data - array['page', 'count', 'shown'] = '{}'
+            then data->>'page' end,
+          sum((data->>'count')::bigint)
+        from ${page}
+        group by 1
+        on conflict (page) do update set views = v.views + excluded.views`,
+  },
+
   stale: {},
 };
 

@@ -1,7 +1,7 @@
 // Votes: how they are counted as they come in, and how anybody counts them again from the log.
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/database.ts";
-import type { Projection, Table } from "./projection.ts";
+import type { LogPage, Projection, Table } from "./projection.ts";
 
 export type Ballot = { position: number; seal: string; options: string[]; at: string };
 
@@ -53,14 +53,19 @@ function votersBy(events: VoteEvent[], by: number): Map<number, number> {
   return voters;
 }
 
+/** An array within an array, which the client cannot send where their lengths differ. */
+function arrayLiteral(texts: string[]): string {
+  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`;
+}
+
 async function setBallots(tx: Tx, table: Table, events: EventOf<"VoteCast" | "VoteChanged">[]) {
   await tx`
     insert into ${table("ballots")} as b (poll, voter, options, position, seal, at)
-    select poll, voter, string_to_array(options, ','), position, seal, at
+    select poll, voter, options::text[], position, seal, at
     from unnest(${events.map((e) => e.data.poll)}::int[], ${
     events.map((e) => e.data.voter)
   }::text[],
-      ${events.map((e) => e.data.options.join(","))}::text[],
+      ${events.map((e) => arrayLiteral(e.data.options))}::text[],
       ${events.map((e) => e.position)}::bigint[], ${events.map((e) => e.seal)}::text[],
       ${
     events.map((e) => e.at.toISOString())
@@ -68,6 +73,44 @@ async function setBallots(tx: Tx, table: Table, events: EventOf<"VoteCast" | "Vo
     on conflict (poll, voter) do update set
       options = excluded.options, position = excluded.position, seal = excluded.seal,
       at = excluded.at`;
+}
+
+/** First votes of their voters: no ballot of theirs is there yet. */
+export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise<void> {
+  await tx`
+    with cast_votes as (
+      insert into ${table("ballots")} (poll, voter, options, position, seal, at)
+      select
+        case when jsonb_typeof(data->'poll') = 'number' and jsonb_typeof(data->'voter') = 'string'
+            and stream = 'ballot-' || (data->>'poll') || '-' || (data->>'voter')
+            and (data->>'poll')::int > 0
+            and data - array['poll', 'voter', 'options'] = '{}'
+          then (data->>'poll')::int end,
+        data->>'voter',
+        case
+          when jsonb_array_length(data->'options') = 1
+            and jsonb_typeof(data->'options'->0) = 'string' then array[data->'options'->>0]
+          when not jsonb_path_exists(data->'options', '$[*] ? (@.type() <> "string")')
+            then array(select jsonb_array_elements_text(data->'options'))
+        end,
+        position, seal, at
+      from ${page}
+      returning poll, options
+    ),
+    by_option as (
+      update ${table("poll_options")} o set votes = o.votes + c.by
+      from (
+        select poll, option, count(*) as by
+        from cast_votes, unnest(options) option group by poll, option
+      ) c
+      where o.poll = c.poll and o.id = c.option
+    )
+    update ${table("polls")} p set votes = p.votes + c.votes, voters = p.voters + c.voters
+    from (
+      select poll, sum(cardinality(options)) as votes, count(*) as voters
+      from cast_votes group by poll
+    ) c
+    where p.id = c.poll`;
 }
 
 export async function createBallots(tx: Tx, table: Table): Promise<void> {

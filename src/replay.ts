@@ -1,23 +1,17 @@
 // Rebuilds read models from the log while the service answers: into tables beside the live ones,
 // catching up, then one short swap under the counter's lock.
-import type { EventType, Recorded } from "$events/mod.ts";
-import { applyEvents, liveTables, nextTables, type Projection } from "$projections/projection.ts";
+import { liveTables, nextTables, type Projection } from "$projections/projection.ts";
 import { erasing } from "$projections/mod.ts";
 import { inTransaction, ownSession, type Sql, type Tx } from "./database.ts";
 import { AppError } from "./errors.ts";
-import { readEvents } from "./store/read.ts";
+import { applyThrough, fill, type Filling } from "./rebuild.ts";
 
 const LOCK = 7_411_530;
-const PAGE = 2000;
 const SWAP_TRIES = 20;
 
-export type ReplayOptions = {
-  signal?: AbortSignal;
+export type ReplayOptions = Omit<Filling, "from"> & {
   /** The tables are there to be filled, and everybody can see that. */
   onBegin?: () => void;
-  onProgress?: (done: number, total: number) => void;
-  /** Events read at once; what is left under the lock is a tenth of that. */
-  page?: number;
 };
 
 export type Difference = { table: string; only: "live" | "replayed"; row: string };
@@ -109,46 +103,6 @@ async function prepareNext(sql: Sql, projection: Projection): Promise<number> {
   });
 }
 
-type Filling = ReplayOptions & { from: number };
-
-/** Reads the next page while it writes this one; each page and its position in one transaction. */
-async function fill(sql: Sql, projection: Projection, options: Filling): Promise<number> {
-  const types = Object.keys(projection.handlers) as EventType[];
-  const limit = options.page ?? PAGE;
-  // So few that applying them under the lock is not felt.
-  const near = limit / 10;
-  let { from } = options;
-  let head = await headOf(sql);
-  let upcoming = readEvents(sql, { after: from, until: head, types, limit });
-  while (head - from > near) {
-    options.signal?.throwIfAborted();
-    const events = await upcoming;
-    const last = events.at(-1);
-    const to = events.length < limit ? head : last?.position ?? head;
-    if (to === head) head = await headOf(sql);
-    upcoming = readEvents(sql, { after: to, until: head, types, limit });
-    await writePage(sql, projection, { events, to }).catch(async (error) => {
-      await upcoming.catch(() => undefined);
-      throw error;
-    });
-    from = to;
-    options.onProgress?.(from, head);
-  }
-  await upcoming;
-  return from;
-}
-
-async function writePage(
-  sql: Sql,
-  projection: Projection,
-  page: { events: Recorded[]; to: number },
-) {
-  await inTransaction(sql, async (tx) => {
-    await applyEvents(projection, tx, { events: page.events, table: nextTables(tx) });
-    await tx`update read.projections set rebuild = ${page.to} where name = ${projection.name}`;
-  });
-}
-
 async function swap(sql: Sql, projection: Projection): Promise<number> {
   return await inTransaction(sql, async (tx) => {
     await tx`set local lock_timeout = '250ms'`;
@@ -179,14 +133,7 @@ async function takePlace(tx: Tx, table: string): Promise<void> {
 async function finish(tx: Tx, projection: Projection, until: number): Promise<void> {
   const [at] = await tx<Progress[]>`
     select rebuild, rebuild_revision from read.projections where name = ${projection.name}`;
-  const types = Object.keys(projection.handlers);
-  let after = at?.rebuild ?? 0;
-  while (true) {
-    const events = await readEvents(tx, { after, until, types, limit: PAGE });
-    await applyEvents(projection, tx, { events, table: nextTables(tx) });
-    if (events.length < PAGE) return;
-    after = events.at(-1)?.position ?? until;
-  }
+  await applyThrough(tx, projection, { after: at?.rebuild ?? 0, until });
 }
 
 /**
@@ -229,11 +176,6 @@ async function differences(tx: Tx, table: string): Promise<Difference[]> {
       (select 'replayed' as side, to_jsonb(n)::text as row from ${next} n
         except all select 'replayed', to_jsonb(l)::text from ${live} l)
     ) d limit 20`;
-}
-
-async function headOf(sql: Sql): Promise<number> {
-  const [row] = await sql<{ position: number }[]>`select position from counter`;
-  return row?.position ?? 0;
 }
 
 async function livePosition(tx: Tx, name: string): Promise<number> {

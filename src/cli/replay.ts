@@ -5,7 +5,7 @@ import type { Projection } from "$projections/projection.ts";
 import { loadConfig } from "../config.ts";
 import { openDatabase, type Sql } from "../database.ts";
 import { AppError } from "../errors.ts";
-import { checkReplay, replay, withReplayLock } from "../replay.ts";
+import { checkReplay, replay, type ReplayOptions, withReplayLock } from "../replay.ts";
 import { progress } from "./progress.ts";
 import { print, run, say } from "./run.ts";
 
@@ -18,11 +18,42 @@ function chosen(names: string[]): Projection[] {
   return names.length === 0 ? projections : projections.filter(({ name }) => names.includes(name));
 }
 
-async function rebuild(sql: Sql, projection: Projection, signal: AbortSignal): Promise<void> {
-  const started = performance.now();
-  const bar = progress(projection.name);
-  const position = await replay(sql, projection, { signal, onProgress: bar.update });
+/**
+ * Two at a time: those that the database fills by itself beside those whose text is decrypted here, so
+ * that neither waits for the other.
+ */
+async function rebuildAll(sql: Sql, chosen: Projection[], signal: AbortSignal): Promise<void> {
+  const bar = progress(chosen.length === 1 ? chosen.map(({ name }) => name).join() : "replay");
+  const reached = new Map<string, number>();
+  const failed = new AbortController();
+  const inTurn = async (some: Projection[]) => {
+    for (const projection of some) {
+      const onProgress = (done: number, total: number) => {
+        reached.set(projection.name, done);
+        const all = [...reached.values()].reduce((sum, one) => sum + one, 0);
+        bar.update(Math.round(all / chosen.length), total);
+      };
+      await rebuild(sql, projection, {
+        signal: AbortSignal.any([signal, failed.signal]),
+        onProgress,
+      });
+    }
+  };
+  const lanes = [chosen.filter(({ straight }) => straight), chosen.filter((one) => !one.straight)];
+  const ended = await Promise.allSettled(lanes.map((some) =>
+    inTurn(some).catch((error) => {
+      failed.abort(error);
+      throw error;
+    })
+  ));
   bar.finish();
+  failed.signal.throwIfAborted();
+  for (const lane of ended) if (lane.status === "rejected") throw lane.reason;
+}
+
+async function rebuild(sql: Sql, projection: Projection, options: ReplayOptions): Promise<void> {
+  const started = performance.now();
+  const position = await replay(sql, projection, options);
   const seconds = (performance.now() - started) / 1000;
   const rate = Math.round(position / seconds).toLocaleString("en");
   say(`${projection.name}: rebuilt up to ${position} in ${seconds.toFixed(1)} s, ${rate} events/s`);
@@ -48,11 +79,9 @@ await run(async (signal) => {
   const { sql } = database;
   try {
     return await withReplayLock(sql, async () => {
+      if (!values.check) return await rebuildAll(sql, names, signal);
       let equal = true;
-      for (const projection of names) {
-        if (values.check) equal = await check(sql, projection, signal) && equal;
-        else await rebuild(sql, projection, signal);
-      }
+      for (const projection of names) equal = await check(sql, projection, signal) && equal;
       return equal ? 0 : 1;
     });
   } catch (error) {

@@ -22,6 +22,8 @@ export type Range = {
   until?: number;
   stream?: string;
   types?: string[];
+  /** Of this type only what does not open its stream. */
+  later?: string;
 };
 
 export type Page = Range & { limit?: number };
@@ -42,7 +44,7 @@ export type StoredEvent = {
 const PAGE = 500;
 
 export async function readStored(sql: Sql | Tx, page: Page): Promise<StoredEvent[]> {
-  const { after = 0, until, stream, types, limit = PAGE } = page;
+  const { after = 0, until, stream, types, later, limit = PAGE } = page;
   return await sql<StoredEvent[]>`
     select position, stream, version, type, data, meta, at, seal
     from events
@@ -50,6 +52,7 @@ export async function readStored(sql: Sql | Tx, page: Page): Promise<StoredEvent
       ${until === undefined ? sql`` : sql`and position <= ${until}`}
       ${stream === undefined ? sql`` : sql`and stream = ${stream}`}
       ${types === undefined ? sql`` : sql`and type = any(${types}::text[])`}
+      ${later === undefined ? sql`` : sql`and not (version = 1 and type = ${later})`}
     order by position
     limit ${limit}`;
 }

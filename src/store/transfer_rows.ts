@@ -3,10 +3,10 @@
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { Tx } from "../database.ts";
-import type { StoredEvent } from "./read.ts";
+import type { CheckedEvent } from "./transfer.ts";
 
 export type RowWriter = AsyncDisposable & {
-  write(row: StoredEvent): Promise<void>;
+  write(row: CheckedEvent): Promise<void>;
   finish(): Promise<void>;
 };
 
@@ -27,7 +27,7 @@ class CopyWriter implements RowWriter {
     this.#tx = tx;
   }
 
-  async write(row: StoredEvent): Promise<void> {
+  async write(row: CheckedEvent): Promise<void> {
     this.#chunk += copyLine(row);
     if (this.#chunk.length >= CHUNK_BYTES) await this.#flush();
   }
@@ -83,17 +83,11 @@ function refusedOrGone(error: unknown): unknown {
   return Object.assign(closed, { code: "CONNECTION_CLOSED" });
 }
 
-function copyLine(row: StoredEvent): string {
-  return [
-    row.position,
-    row.stream,
-    row.version,
-    row.type,
-    JSON.stringify(row.data),
-    JSON.stringify(row.meta),
-    row.at.toISOString(),
-    row.seal,
-  ].map((value) => copyText(String(value))).join("\t") + "\n";
+function copyLine(row: CheckedEvent): string {
+  const { stream, type, texts } = row;
+  const named = `${copyText(stream)}\t${row.version}\t${copyText(type)}`;
+  const told = `${copyText(texts.data)}\t${copyText(texts.meta)}`;
+  return `${row.position}\t${named}\t${told}\t${row.at.toISOString()}\t${row.seal}\n`;
 }
 
 function copyText(text: string): string {
@@ -107,13 +101,13 @@ function copyText(text: string): string {
 
 class ArrayWriter implements RowWriter {
   readonly #tx: Tx;
-  #rows: StoredEvent[] = [];
+  #rows: CheckedEvent[] = [];
 
   constructor(tx: Tx) {
     this.#tx = tx;
   }
 
-  async write(row: StoredEvent): Promise<void> {
+  async write(row: CheckedEvent): Promise<void> {
     this.#rows.push(row);
     if (this.#rows.length >= ARRAY_ROWS) await this.finish();
   }
@@ -127,8 +121,10 @@ class ArrayWriter implements RowWriter {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-async function insertStored(tx: Tx, rows: StoredEvent[]): Promise<void> {
-  const list = JSON.stringify(rows.map((row) => ({ ...row, at: row.at.toISOString() })));
+async function insertStored(tx: Tx, rows: CheckedEvent[]): Promise<void> {
+  const list = JSON.stringify(
+    rows.map(({ texts: _, ...row }) => ({ ...row, at: row.at.toISOString() })),
+  );
   await tx`
     insert into events (position, stream, version, type, data, meta, at, seal)
     select position, stream, version, type, data, meta, at, seal

@@ -163,6 +163,7 @@ describe("a task whose connection is ended", () => {
       [["events", "export", `${dir}/again`], "events"],
       [["backup", `${dir}/other`], "events"],
       [["replay", "visits"], "read.projections"],
+      [["replay"], "read.projections"],
       [["restore", `${dir}/backups`], "counter"],
     ];
     for (const [words, table] of held) {

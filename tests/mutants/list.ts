@@ -239,4 +239,25 @@ export const mutants: Mutant[] = [
       "return await ((_: unknown, work: (tx: Tx) => Promise<Imported>) => work(sql as unknown as Tx))(inTransaction, async (tx) => {",
     tests: ["store/mangled"],
   },
+  {
+    name: "the look at what is set straight from the log",
+    file: "projections/votes.ts",
+    guard: "and stream = 'ballot-' || (data->>'poll') || '-' || (data->>'voter')",
+    without: "and stream <> ''",
+    tests: ["projections/straight"],
+  },
+  {
+    name: "the handlers' turn on a page that does not go straight",
+    file: "src/rebuild.ts",
+    guard: "if (!straightOf(projection) || !isPoison(error)) throw error;",
+    without: "if (!straightOf(projection) || isPoison(error) || error) throw error;",
+    tests: ["projections/straight"],
+  },
+  {
+    name: "the leaving out of what was set straight",
+    file: "src/rebuild.ts",
+    guard: "const later = straight?.opening ? straight.type : undefined;",
+    without: "const later = straight && limit < 0 ? straight.type : undefined;",
+    tests: ["projections/property", "projections/straight"],
+  },
 ];

@@ -188,12 +188,12 @@ describe("replay()", () => {
       positions.push(done);
       if (done > EVENTS / 2) stop.abort(new Error("interrupted"));
     };
-    const begun = replay(log.sql, polls, { page: 500, signal: stop.signal, onProgress });
+    const begun = replay(log.sql, polls, { page: 100, signal: stop.signal, onProgress });
     await assertRejects(() => begun, Error, "interrupted");
     assertEquals(await votes(), before);
     const pouring = pourIn();
     const resumed: number[] = [];
-    await replay(log.sql, polls, { page: 500, onProgress: (done) => resumed.push(done) });
+    await replay(log.sql, polls, { page: 100, onProgress: (done) => resumed.push(done) });
     const taken = await pouring.stop();
     assert((resumed[0] ?? 0) > (positions.at(-1) ?? 0), "it did not begin again");
     assertEquals(await votes(), before + taken);
