@@ -2,7 +2,7 @@
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/database.ts";
 import type { Projection, Table } from "./projection.ts";
-import { castStraight, createBallots, voteHandlers } from "./votes.ts";
+import { castStraight, voteHandlers } from "./votes.ts";
 
 export type PollState = "open" | "closed" | "deleted";
 
@@ -71,7 +71,6 @@ async function create(tx: Tx, table: Table): Promise<void> {
       votes bigint not null,
       primary key (poll, id)
     ) with (fillfactor = 50)`;
-  await createBallots(tx, table);
 }
 
 const poll = ({ data: { id } }: { data: { id: number } }) => stale(id, ["polls"]);
@@ -97,8 +96,8 @@ export const DEFAULT_POLL = 1;
 
 export const polls: Projection = {
   name: "polls",
-  revision: 1,
-  tables: ["polls", "poll_options", "ballots"],
+  revision: 2,
+  tables: ["polls", "poll_options"],
   create,
   leansOnRows: (type) => type.startsWith("Vote"),
 

@@ -9,7 +9,7 @@ import { clock } from "../store/clock.ts";
 import { signHead } from "../store/heads.ts";
 import { readHead, readReadable } from "../store/read.ts";
 import { findPoll } from "$projections/polls.ts";
-import { ballotAt } from "$projections/votes.ts";
+import { isCounted } from "$projections/votes.ts";
 import { receiptOf } from "./poll_fields.ts";
 
 const receiptSchema = z.object({
@@ -48,7 +48,7 @@ export const receiptRoute = endpoint({
     throw new AppError("not_found", "no such receipt");
   }
   const { poll } = event.data;
-  const counted = await ballotAt(sql, poll, position) && await findPoll(sql, poll) !== undefined;
+  const counted = await isCounted(sql, event) && await findPoll(sql, poll) !== undefined;
   const head = signHead(secrets.signing, await readHead(sql), await clock(sql));
   c.header("Cache-Control", "no-store");
   const at = event.at.toISOString();

@@ -15,7 +15,6 @@ class Model {
   items = new Map<number, Row & { version: number }>();
   polls = new Map<number, PollRow>();
   options = new Map<string, OptionRow>();
-  ballots = new Map<string, Row>();
   visits = new Map<string, number>();
 
   apply(event: Recorded): void {
@@ -94,7 +93,6 @@ class Model {
         break;
       case "VoteCast":
         this.#count(event.data.poll, { add: event.data.options, take: [], voters: 1 });
-        this.#setBallot(event.data, event);
         break;
       case "VoteChanged":
         this.#count(event.data.poll, {
@@ -102,11 +100,9 @@ class Model {
           take: event.data.previous,
           voters: 0,
         });
-        this.#setBallot(event.data, event);
         break;
       case "VoteWithdrawn":
         this.#count(event.data.poll, { add: [], take: event.data.previous, voters: -1 });
-        this.ballots.delete(`${event.data.poll} ${event.data.voter}`);
         break;
       case "VisitsCounted": {
         const { page, count } = event.data;
@@ -129,13 +125,6 @@ class Model {
       const key = `${poll} ${id}`;
       this.options.set(key, { poll, id, ord, text, votes: this.options.get(key)?.votes ?? 0 });
     }
-  }
-
-  #setBallot(data: { poll: number; voter: string; options: string[] }, event: Recorded): void {
-    const { position, seal, at } = event;
-    const row = { ...data, position, seal, at: at.toISOString() };
-    const { poll, voter, options } = data;
-    this.ballots.set(`${poll} ${voter}`, { ...row, poll, voter, options });
   }
 
   #count(poll: number, by: { add: string[]; take: string[]; voters: number }): void {
@@ -161,14 +150,9 @@ class Model {
       items: [...this.items.values()],
       polls: [...this.polls.values()],
       poll_options: [...this.options.values()],
-      ballots: [...this.ballots.values()].map(withoutPrevious),
       visits: [...this.visits].map(([page, views]) => ({ page, views })),
     };
   }
-}
-
-function withoutPrevious({ previous: _, ...row }: Row): Row {
-  return row;
 }
 
 function iso(text: string | null): string | null {

@@ -1,9 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
 import { isSigned, parseHead } from "$src/store/heads.ts";
 import { replay } from "$src/replay.ts";
 import { polls as projection } from "$projections/polls.ts";
+import { isCounted } from "$projections/votes.ts";
 import { type Answer, type Client, fieldsOf, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 import { until } from "../support/until.ts";
@@ -250,6 +251,28 @@ describe("polls", () => {
       assertEquals([old.status, old.get("counted")], [200, false]);
       const current = await client.get(`/receipts/${changed.get("receipt")}`);
       assertEquals([current.status, current.get("counted")], [200, true]);
+    });
+
+    it("say that a vote is not counted while the counts are behind it", async () => {
+      const [, vote] = await voted(await open(), "1");
+      const position = Number(vote.headers.get("tallybook-position"));
+      const behind = new Error("taken back");
+      const found: boolean[] = [];
+      await assertRejects(
+        () =>
+          service.place.owner.begin(async (tx) => {
+            const [{ stream = "" } = {}] = await tx<{ stream: string }[]>`
+            select stream from events where position = ${position}`;
+            const event = { stream, position };
+            found.push(await isCounted(tx, event));
+            await tx`update read.projections set position = ${position - 1} where name = 'polls'`;
+            found.push(await isCounted(tx, event));
+            throw behind;
+          }),
+        Error,
+        behind.message,
+      );
+      assertEquals(found, [true, false]);
     });
 
     it("cannot be made up", async () => {
