@@ -45,7 +45,9 @@ function wholeOf(type: EventType): { data: Data; stream: (data: Data) => string 
 const oddity = fc.oneof(
   fc.constantFrom(
     ...[null, true, "", "7", "1.0", "a,b", 0, -1, 1.5, 1e9, 3e9, 2 ** 53, 2 ** 60, 1e30],
-    ...[[], ["a"], ["a", "b"], ["a", 5], [null], [["a"]], {}, { $enc: "x" }],
+    ...[[], ["a"], ["a", "b"], ["a,b", ""], ['"', "\\", "{}"], ["a", 5], [null], [["a"]], {}, {
+      $enc: "x",
+    }],
   ),
   fc.string({ unit: "binary" }).filter((text) => text.isWellFormed() && !text.includes("\0")),
   fc.array(fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0"))),
