@@ -3,7 +3,7 @@
 // a crash between the two counts nothing twice and loses nothing.
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import type { RedisLink } from "./cache/link.ts";
+import { isUnanswered, type RedisLink } from "./cache/link.ts";
 import { countVisits } from "./commands/visits.ts";
 import { reason } from "./errors.ts";
 import { type Job, pause } from "./follower.ts";
@@ -60,7 +60,7 @@ export class Visits implements AsyncDisposable {
       await this.#link.run((redis) => redis.hincrby(PENDING, page, by));
     } catch (error) {
       // What only took too long is on its way to Redis, and would be counted twice.
-      if (!/timed out/i.test(reason(error))) add(this.#counted, page, by);
+      if (!isUnanswered(error)) add(this.#counted, page, by);
     }
   }
 

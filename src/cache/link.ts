@@ -6,10 +6,20 @@ import { log } from "../log.ts";
 
 /** What a reader waits, once; then the circuit is open. */
 const COMMAND_MS = 40;
-// Waited for in small steps: a process that is held up itself finds its timers due before it has
-// read what came in time, and must not take that for a Redis that hangs.
-const STEP_MS = 5;
+// The last of it in steps: a process that is held up itself finds its timers due before it has read
+// what came in time, and must not take that for a Redis that hangs. Few, as each may come late.
+const LAST_STEPS = 2;
+const STEP_MS = 2;
 const PROBE_MS = 200;
+
+/** Whether a command was sent and not answered, so that nobody knows whether it was done. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof AppError && error.message.startsWith(NO_ANSWER);
+}
+
+const NO_ANSWER = "no answer from redis";
+
+type Refuse = (error: unknown) => void;
 
 export class RedisLink implements AsyncDisposable {
   readonly redis: Redis;
@@ -17,6 +27,7 @@ export class RedisLink implements AsyncDisposable {
   #closed = false;
   #lost = false;
   #probe: ReturnType<typeof setTimeout> | undefined;
+  readonly #waiting = new Set<Refuse>();
 
   constructor(url: string) {
     this.redis = new Redis(url, {
@@ -48,7 +59,7 @@ export class RedisLink implements AsyncDisposable {
   ): Promise<Result> {
     if (this.#open) throw new AppError("unavailable", "redis is away");
     try {
-      return await within(patience, command(this.redis));
+      return await this.#within(patience, command(this.redis));
     } catch (error) {
       if (!isReplyError(error)) this.#opened(error);
       throw error;
@@ -60,7 +71,27 @@ export class RedisLink implements AsyncDisposable {
     this.#open = true;
     this.#lost = true;
     log.warn("redis is away: going on without it", { error: reason(error) });
+    // What one has waited for in vain need not be waited for by the others.
+    for (const refuse of this.#waiting) {
+      refuse(new AppError("unavailable", `${NO_ANSWER} to others`));
+    }
     this.#probeSoon();
+  }
+
+  #within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      let steps = LAST_STEPS;
+      const step = () => {
+        if (steps-- > 0) timer = setTimeout(step, STEP_MS);
+        else reject(new AppError("unavailable", `${NO_ANSWER} in ${ms} ms`));
+      };
+      let timer = setTimeout(step, ms - LAST_STEPS * STEP_MS);
+      this.#waiting.add(reject);
+      work.then(resolve, reject).finally(() => {
+        clearTimeout(timer);
+        this.#waiting.delete(reject);
+      });
+    });
   }
 
   #probeSoon(): void {
@@ -68,7 +99,7 @@ export class RedisLink implements AsyncDisposable {
     this.#probe = setTimeout(async () => {
       this.#probe = undefined;
       try {
-        await within(COMMAND_MS, this.redis.ping());
+        await this.#within(COMMAND_MS, this.redis.ping());
         this.#open = false;
         if (this.#lost) log.info("redis is here again");
       } catch {
@@ -84,18 +115,6 @@ export class RedisLink implements AsyncDisposable {
     this.redis.disconnect();
     await Promise.resolve();
   }
-}
-
-function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    let steps = Math.ceil(ms / STEP_MS) - 1;
-    const step = () => {
-      if (steps-- > 0) timer = setTimeout(step, STEP_MS);
-      else reject(new AppError("unavailable", `no answer from redis in ${ms} ms`));
-    };
-    let timer = setTimeout(step, STEP_MS);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 /** Redis answered, and said no: it is there. */

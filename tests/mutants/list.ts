@@ -47,6 +47,13 @@ export const mutants: Mutant[] = [
     tests: ["cache/look"],
   },
   {
+    name: "the care for views that Redis took late",
+    file: "src/visits.ts",
+    guard: "if (!isUnanswered(error)) add(this.#counted, page, by);",
+    without: "if (isUnanswered(error) || !isUnanswered(error)) add(this.#counted, page, by);",
+    tests: ["cache/link"],
+  },
+  {
     name: "the tag check",
     file: "src/cache/redis.ts",
     guard: "Number(position ?? 0) > answer.position",
