@@ -64,7 +64,7 @@ export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise
             and (data->>'poll')::int > 0
             and (jsonb_array_length(data->'options') = 1
                 and jsonb_typeof(data->'options'->0) = 'string'
-              or not jsonb_path_exists(data->'options', '$[*] ? (@.type() <> "string")'))
+              or not jsonb_path_exists(data->'options', 'strict $[*] ? (@.type() <> "string")'))
             and data - array['poll', 'voter', 'options'] = '{}'
           then (data->>'poll')::int
           else ('no vote as it should be: ' || position)::int
