@@ -7,6 +7,7 @@ import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { RedisLink } from "./link.ts";
+import { DROP, PUT, RENEW } from "./scripts.ts";
 import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
 
 const PREFIX = "tallybook:";
@@ -23,36 +24,6 @@ const MAX_RECENT = 500;
 const MAX_RECENT_LENGTH = 16_384;
 // Only writers wait for these, and they would wait longer for the lease to end.
 const PATIENCE_MS = 450;
-
-// ARGV: generation, expiry on Redis' own clock, whether the lease must be there. A command that was
-// held back for longer than the lease is worth nothing when it arrives. A lease that is gone before
-// its time says that Redis was flushed: with it went the tags, which answers under way may need.
-const RENEW = `
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local expiry = tonumber(ARGV[2])
-if ARGV[3] == '1' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-if now < expiry then redis.call('SET', KEYS[1], ARGV[1], 'PXAT', expiry) end
-return now`;
-
-// KEYS: the answer. ARGV: position, value, milliseconds.
-const PUT = `
-local old = redis.call('GET', KEYS[1])
-if old then
-  local gen, position = string.match(old, '^(%S+) (%d+)')
-  local mine = string.match(ARGV[2], '^(%S+)')
-  if gen == mine and tonumber(position) > tonumber(ARGV[1]) then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return 1`;
-
-// KEYS: tags. ARGV: position, milliseconds. A late, older drop never takes a newer one back.
-const DROP = `
-for _, key in ipairs(KEYS) do
-  local old = tonumber(redis.call('GET', key) or '0')
-  if tonumber(ARGV[1]) > old then redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
-end
-return #KEYS`;
 
 type Links = { link: RedisLink; keeper: RedisLink };
 
