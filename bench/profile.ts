@@ -4,6 +4,7 @@ import { say } from "$src/cli/run.ts";
 import { ensureTools, type Part, type Stack, startStack, until } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 import { AppError } from "$src/errors.ts";
+import { cost } from "./cpu.ts";
 import { type Figure, report } from "./figures.ts";
 import { startBare, VOTE } from "./limits.ts";
 import { requestsPerSecond } from "./wrk.ts";
@@ -55,47 +56,6 @@ async function profiled(stack: Stack, load: Load, bare: Part): Promise<Figure[]>
     ...Object.entries(costs).map(([name, ours]) => figure(name, ours)),
     ...areas.map(([area, share]) => figure(`of the app, ${area}`, share * (costs["the app"] ?? 0))),
   ];
-}
-
-/** Microseconds of the processor a request, of these processes and their children. */
-async function cost(
-  processes: Record<string, Part[]>,
-  load: () => Promise<number>,
-): Promise<Record<string, number>> {
-  const before = await ticks(processes);
-  const requests = await load();
-  const after = await ticks(processes);
-  const perSecond = Number(await shell("getconf CLK_TCK"));
-  return Object.fromEntries(
-    Object.keys(processes).map((name) => {
-      const spent = (after[name] ?? 0) - (before[name] ?? 0);
-      return [name, spent * 1_000_000 / perSecond / requests];
-    }),
-  );
-}
-
-async function ticks(processes: Record<string, Part[]>): Promise<Record<string, number>> {
-  const said = await shell("cat /proc/[0-9]*/stat 2>/dev/null || true");
-  const found = said.trim().split("\n").map((line) => {
-    const [pid = "", rest = ""] = line.split(/ \(.*\) /);
-    const fields = rest.split(" ");
-    return { pid: Number(pid), parent: Number(fields[1]), spent: spentOf(fields) };
-  });
-  const parents = new Map(found.map(({ pid, parent }) => [pid, parent]));
-  const isUnder = (pid: number, roots: number[]): boolean =>
-    pid > 1 && (roots.includes(pid) || isUnder(parents.get(pid) ?? 0, roots));
-  return Object.fromEntries(
-    Object.entries(processes).map(([name, parts]) => {
-      const roots = parts.flatMap(({ pid }) => pid ?? []);
-      const own = found.filter(({ pid }) => isUnder(pid, roots));
-      return [name, own.reduce((sum, { spent }) => sum + spent, 0)];
-    }),
-  );
-}
-
-/** In user mode and in the kernel: proc(5), fields 14 and 15. */
-function spentOf(fields: string[]): number {
-  return Number(fields[11]) + Number(fields[12]);
 }
 
 type Node = { id: number; callFrame: { functionName: string; url: string } };

@@ -12,6 +12,7 @@ import { GENESIS } from "$src/store/seal.ts";
 import { importEvents } from "$src/store/transfer.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { writeChain } from "../tests/store/chain.ts";
+import { cost, type Process } from "./cpu.ts";
 import { type Figure, measure, type Pair, rateOf, report } from "./figures.ts";
 
 const SECONDS = 5;
@@ -49,6 +50,7 @@ export async function benchStore(): Promise<void> {
       say(`measuring ${pair.name}`);
       figures.push(await measure(pair));
     }
+    figures.push(...await costs(place, servers.postgres));
     const [version] = await sql<{ server_version: string }[]>`show server_version`;
     await report("store", { postgresql: version?.server_version ?? "" }, figures);
   } finally {
@@ -74,6 +76,20 @@ function pairs(place: Place): Pair[] {
     { ...counted, name: "read", ours: () => read(place), limit: cursor },
     { ...counted, name: "verify", ours: () => verify(place), limit: cursor },
   ];
+}
+
+/** What an append takes of the processor, on both sides of the connection. */
+async function costs(place: Place, postgres: Process): Promise<Figure[]> {
+  const inFlight = IN_FLIGHT.at(-1) ?? 1;
+  const theirs = await cost({ server: [postgres] }, async () => await pgbench(place) * SECONDS);
+  const ours = await cost(
+    { "the server's time": [postgres], "our own time": [{ pid: Deno.pid }] },
+    async () => await append(place, inFlight) * SECONDS,
+  );
+  const limit = { name: "the server's, pgbench INSERT", value: theirs.server ?? 0 };
+  return Object.entries(ours).map(([whose, spent]) => (
+    { name: `an append, ${whose}`, unit: "us", ours: spent, limit, ratio: spent / limit.value }
+  ));
 }
 
 async function forget({ sql }: Place): Promise<void> {
