@@ -25,6 +25,7 @@ export function observe(services: Services): void {
     "1 while Redis answers, or is not asked for",
     () => Number(redis?.closedCircuit ?? true),
   );
+  gauge("tallybook_redis_openings", "How often Redis was given up", () => redis?.openings ?? 0);
   gauge("tallybook_pool_size", "Connections that this process may open", () => config.POOL_SIZE);
 
   metrics.gauge({

@@ -26,6 +26,7 @@ export class RedisLink implements AsyncDisposable {
   #open = true;
   #closed = false;
   #lost = false;
+  #openings = 0;
   #probe: ReturnType<typeof setTimeout> | undefined;
   readonly #waiting = new Set<Refuse>();
 
@@ -52,6 +53,11 @@ export class RedisLink implements AsyncDisposable {
     return !this.#open;
   }
 
+  /** How often it was given up. */
+  get openings(): number {
+    return this.#openings;
+  }
+
   /** Runs a command; a failure opens the circuit and is said to the caller. */
   async run<Result>(
     command: (redis: Redis) => Promise<Result>,
@@ -70,6 +76,7 @@ export class RedisLink implements AsyncDisposable {
     if (this.#open || this.#closed) return;
     this.#open = true;
     this.#lost = true;
+    this.#openings++;
     log.warn("redis is away: going on without it", { error: reason(error) });
     // What one has waited for in vain need not be waited for by the others.
     for (const refuse of this.#waiting) {
