@@ -54,7 +54,10 @@ function votersBy(events: VoteEvent[], by: number): Map<number, number> {
   return voters;
 }
 
-/** First votes of their voters, which take no other vote's place. */
+/**
+ * First votes of their voters, which take no other vote's place. The path is a strict one: a lax one
+ * looks into a list in the list, and would take it for the option that is in there.
+ */
 export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise<void> {
   await tx`
     with cast_votes as materialized (
@@ -64,7 +67,7 @@ export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise
             and (data->>'poll')::int > 0
             and (jsonb_array_length(data->'options') = 1
                 and jsonb_typeof(data->'options'->0) = 'string'
-              or not jsonb_path_exists(data->'options', '$[*] ? (@.type() <> "string")'))
+              or not jsonb_path_exists(data->'options', 'strict $[*] ? (@.type() <> "string")'))
             and data - array['poll', 'voter', 'options'] = '{}'
           then (data->>'poll')::int
           else ('no vote as it should be: ' || position)::int
