@@ -57,6 +57,9 @@ function assertNamed(headers: Headers, what: string): void {
   assertEquals(headers.get("x-content-type-options"), "nosniff", what);
   assert(/^[\w.-]{8,64}$/.test(headers.get("x-request-id") ?? ""), `${what}: X-Request-Id`);
   assertEquals(headers.get("x-cache-status"), "NONE", what);
+  // A page of another site learns what went wrong, and nobody keeps it.
+  assertEquals(headers.get("access-control-allow-origin"), "*", what);
+  assertEquals(headers.get("cache-control"), "no-store", what);
 }
 
 function assertPage({ status, headers, body }: Answer, expected: number, what: string): void {
@@ -129,6 +132,10 @@ describe("what Nginx refuses by itself", () => {
       parse(await raw(stack.url, `${head}\r\n`, 2000)),
       parse(await raw(stack.url, `${head}Accept: text/html\r\n\r\n`, 2000)),
     ];
+    for (const { headers } of answers) {
+      assert(headers.has("retry-after"), "when to ask again");
+      assertEquals(headers.get("access-control-expose-headers"), "Retry-After");
+    }
     const cache = answers.map(({ headers }) => headers.get("x-cache-status"));
     for (const { headers } of answers) headers.set("x-cache-status", "NONE");
     assertEquals(cache, ["MISS", "MISS"]);
