@@ -54,7 +54,10 @@ function votersBy(events: VoteEvent[], by: number): Map<number, number> {
   return voters;
 }
 
-/** First votes of their voters, which take no other vote's place. */
+/**
+ * First votes of their voters, which take no other vote's place. The path is a strict one: a lax one
+ * looks into a list in the list, and would take it for the option that is in there.
+ */
 export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise<void> {
   await tx`
     with cast_votes as materialized (

@@ -97,7 +97,10 @@ export function nextLink(path: string, query: Record<string, string | number>): 
 
 type Done = { status?: 200 | 201; json: unknown; location: string; etag?: number };
 
-/** The answer to a write: a form is sent on, an API client gets the facts. */
+/**
+ * The answer to a write: a form is sent on, an API client gets the facts. What else its headers tell,
+ * its handler says by say(): c.header() is not asked where the answer is made in one go.
+ */
 export function done(c: Context, { status = 200, json, location, etag }: Done): Response {
   if (c.get("body")?.form) {
     say(c, "Cache-Control", "no-store");

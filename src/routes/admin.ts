@@ -1,11 +1,12 @@
 // The admin desk: logging in, and what only its owner may do.
-import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import { generateCookie, getCookie } from "hono/cookie";
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { SESSION_COOKIE } from "../http/guards.ts";
 import { done } from "../http/reply.ts";
+import { say } from "../http/said.ts";
 import { isSecure } from "../http/visitor.ts";
 import { adminPage, loginPage } from "../pages/admin.tsx";
 import { adminVerifyPage } from "../pages/admin_works.tsx";
@@ -32,13 +33,14 @@ const verdict = z.object({
 const room = z.string().max(200).regex(/^\/admin(\/[\w/-]*)?$/).catch("/admin").default("/admin");
 
 function openSession(c: Context, id: string): void {
-  setCookie(c, SESSION_COOKIE, id, {
+  const cookie = generateCookie(SESSION_COOKIE, id, {
     path: "/",
     httpOnly: true,
     sameSite: "Strict",
     secure: isSecure(c, c.get("services").config.PUBLIC_URL),
     maxAge: SESSION_SECONDS,
   });
+  say(c, "Set-Cookie", cookie);
 }
 
 export const adminRoutes = [
@@ -97,7 +99,7 @@ export const adminRoutes = [
   }, async (c) => {
     const session = getCookie(c, SESSION_COOKIE);
     if (session) await c.get("services").sessions.close(session);
-    deleteCookie(c, SESSION_COOKIE, { path: "/" });
+    say(c, "Set-Cookie", generateCookie(SESSION_COOKIE, "", { path: "/", maxAge: 0 }));
     return done(c, { json: { message: "Logged out" }, location: "/admin" });
   }),
 

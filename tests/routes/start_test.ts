@@ -94,6 +94,21 @@ describe("the admin", () => {
     assertEquals((await client.get("/events", { cookie: "session=made-up" })).status, 401);
   });
 
+  it("gives the same session to who asks in JSON, and takes it back", async () => {
+    await using service = await openService();
+    const client = service.client();
+    const login = await client.post("/admin/login", { token: ADMIN_TOKEN });
+    assertEquals([login.status, login.get("message")], [200, "Logged in"]);
+    const cookie = login.headers.get("set-cookie") ?? "";
+    assert(/^session=.*HttpOnly.*SameSite=Strict/.test(cookie), cookie);
+    const session = { cookie: `session=${client.cookies.get("session")}` };
+    assertEquals((await client.get("/events")).status, 200);
+    const logout = await client.post("/admin/logout", {});
+    const gone = logout.headers.get("set-cookie") ?? "";
+    assert(/^session=;.*Max-Age=0/.test(gone), gone);
+    assertEquals((await service.client().get("/events", session)).status, 401);
+  });
+
   it("keeps reading while Redis, which holds the sessions, is away", async () => {
     await using service = await openService();
     const client = service.client();

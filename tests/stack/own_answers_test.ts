@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { raw } from "../attacks/raw.ts";
+import { until } from "../support/until.ts";
 
 const app = "tests/support/fixture_app.ts";
 
@@ -57,6 +58,9 @@ function assertNamed(headers: Headers, what: string): void {
   assertEquals(headers.get("x-content-type-options"), "nosniff", what);
   assert(/^[\w.-]{8,64}$/.test(headers.get("x-request-id") ?? ""), `${what}: X-Request-Id`);
   assertEquals(headers.get("x-cache-status"), "NONE", what);
+  // A page of another site learns what went wrong, and nobody keeps it.
+  assertEquals(headers.get("access-control-allow-origin"), "*", what);
+  assertEquals(headers.get("cache-control"), "no-store", what);
 }
 
 function assertPage({ status, headers, body }: Answer, expected: number, what: string): void {
@@ -129,6 +133,10 @@ describe("what Nginx refuses by itself", () => {
       parse(await raw(stack.url, `${head}\r\n`, 2000)),
       parse(await raw(stack.url, `${head}Accept: text/html\r\n\r\n`, 2000)),
     ];
+    for (const { headers } of answers) {
+      assert(headers.has("retry-after"), "when to ask again");
+      assertEquals(headers.get("access-control-expose-headers"), "Retry-After");
+    }
     const cache = answers.map(({ headers }) => headers.get("x-cache-status"));
     for (const { headers } of answers) headers.set("x-cache-status", "NONE");
     assertEquals(cache, ["MISS", "MISS"]);
@@ -136,3 +144,36 @@ describe("what Nginx refuses by itself", () => {
     assertPage(answers[1] as Answer, 503, "a page");
   });
 });
+
+describe("where plain HTTP is only sent on to HTTPS", () => {
+  let stack: Stack;
+  before(async () => {
+    stack = await startStack({ app, env: { RATE_LIMIT: "off" } });
+    const listen = `${stack.dir}/nginx/run/listen.conf`;
+    await Deno.writeTextFile(listen, await plainSide(new URL(stack.url).port));
+    await stack.nginx.signal("HUP");
+    await until(async () => await plain() === 308);
+  });
+  after(() => stack[Symbol.asyncDispose]());
+
+  const plain = async () =>
+    parse(await raw(stack.url, `GET /polls?a=b HTTP/1.1\r\n${HOST}\r\n`)).status;
+
+  for (const [what, [request, status]] of Object.entries(unreadable)) {
+    it(`${what} is answered ${status} as a problem, and sent nowhere`, async () => {
+      const answer = parse(await raw(stack.url, request));
+      assertEquals(answer.headers.get("location"), null, what);
+      assertOurs(answer, status, what);
+    });
+  }
+});
+
+/** What the containers' Nginx listens to, but for TLS, on another port. */
+async function plainSide(port: string): Promise<string> {
+  const script = await Deno.readTextFile("src/cli/containers/nginx.sh");
+  const [, listen = ""] = script.match(/cat >run\/listen\.conf <<EOF\n(.*?)\nEOF/s) ?? [];
+  const lines = listen.replaceAll("\\$", "$").replaceAll("8080", port).split("\n");
+  return lines.filter((line) => !/8443|ssl_/.test(line)).join("\n")
+    .replaceAll("listen 8000;", "").replace(`listen ${port};`, `listen 127.0.0.1:${port};`)
+    .replace("$shown_port", "");
+}

@@ -69,7 +69,9 @@ ssl_protocols TLSv1.2 TLSv1.3;
 ssl_session_cache shared:tls:4m;
 ssl_session_tickets off;
 add_header Strict-Transport-Security "max-age=31536000" always;
-if (\$server_port = 8080) { return 308 https://\$host$shown_port\$request_uri; }
+# What was refused on the plain side is answered there: it may have named no host to go on to.
+set \$plain "\$server_port\$uri";
+if (\$plain ~ "^8080(?!/-/refused_)") { return 308 https://\$host$shown_port\$request_uri; }
 EOF
   echo 'listen 127.0.0.1:8081;' >run/inside.conf
   case ${RATE_LIMIT:-on} in
