@@ -3,7 +3,6 @@
 // waits for its position to be visible before it answers a write.
 import type { Recorded } from "$events/mod.ts";
 import { erasing, staleAfter } from "$projections/mod.ts";
-import { alarmIn } from "./alarm.ts";
 import type { Tier } from "./cache/tier.ts";
 import type { Sql } from "./database.ts";
 import { reason } from "./errors.ts";
@@ -11,13 +10,13 @@ import { type Hold, holdLock } from "./hold.ts";
 import { log } from "./log.ts";
 import { readHead, readReadable } from "./store/read.ts";
 import type { Wakeups } from "./store/subscribe.ts";
+import { Visible } from "./visible.ts";
 
 const LOCK = 7_411_531;
 const CHANNEL = "tallybook_visible";
 const PAGE = 2000;
 const RENEW_MS = 150;
 const POLL_MS = 500;
-const LOOK_MS = 100;
 // After a longer absence the caches start afresh; going through every event would help nobody.
 const LONGEST_CATCH_UP = 5000;
 const MAX_PUSHED = 20_000;
@@ -45,29 +44,26 @@ export type FollowerOptions = {
   jobs?: Job[];
 };
 
-type Waiter = { position: number; done: (visible: boolean) => void };
-
 export class Follower implements AsyncDisposable {
   readonly #options: FollowerOptions;
   readonly #stop = new AbortController();
-  #visible = 0;
+  readonly #visible: Visible;
   #holder = false;
   #hold: Hold | undefined;
   #pushed: Recorded[] = [];
-  #waiters = new Set<Waiter>();
   #running: Promise<void> = Promise.resolve();
   #unlisten: (() => Promise<void>) | undefined;
   #announcing = false;
-  #looking: ReturnType<typeof setInterval> | undefined;
-  #asking = false;
   #announced = 0;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
+    // The holder need not look, and is asked all the same: it may lose the lock meanwhile.
+    this.#visible = new Visible(async () => this.#holder ? 0 : await checkpoint(options.sql));
   }
 
   get visible(): number {
-    return this.#visible;
+    return this.#visible.position;
   }
 
   /** A process that was frozen may believe so for a moment longer than it is true. */
@@ -78,7 +74,7 @@ export class Follower implements AsyncDisposable {
   async start(): Promise<void> {
     const { sql, embedded } = this.#options;
     if (!embedded) {
-      const heard = await sql.listen(CHANNEL, (text) => this.#sawVisible(Number(text)));
+      const heard = await sql.listen(CHANNEL, (text) => this.#visible.saw(Number(text)));
       this.#unlisten = heard.unlisten;
     }
     this.#running = this.#run();
@@ -93,20 +89,7 @@ export class Follower implements AsyncDisposable {
 
   /** Whether every later read will see this position, waited for at most so long. */
   wait(position: number, ms: number): Promise<boolean> {
-    if (position <= this.#visible) return Promise.resolve(true);
-    this.#looking ??= setInterval(() => this.#look(), LOOK_MS);
-    return new Promise((resolve) => {
-      const waiter: Waiter = {
-        position,
-        done: (visible) => {
-          callOff();
-          this.#waiters.delete(waiter);
-          resolve(visible);
-        },
-      };
-      const callOff = alarmIn(ms, () => waiter.done(false));
-      this.#waiters.add(waiter);
-    });
+    return this.#visible.wait(position, ms);
   }
 
   async #run(): Promise<void> {
@@ -167,7 +150,7 @@ export class Follower implements AsyncDisposable {
       ? { events: pushed, last: pushed.at(-1)?.position, passedOver: false }
       : await readReadable(this.#options.sql, { after: position, limit: PAGE });
     if (last === undefined) {
-      this.#sawVisible(position);
+      this.#visible.saw(position);
       await waking;
       return position;
     }
@@ -180,7 +163,7 @@ export class Follower implements AsyncDisposable {
     if (kinds.length > 0) await tier.wipe([...new Set(kinds)]);
     if (passedOver) await refresher.refreshAll(hold.lost);
     else await refresher.refresh(addresses, hold.lost);
-    this.#sawVisible(last);
+    this.#visible.saw(last);
     this.#announce(hold);
     return last;
   }
@@ -201,8 +184,8 @@ export class Follower implements AsyncDisposable {
     if (this.#announcing) return;
     this.#announcing = true;
     try {
-      while (this.#announced < this.#visible && !hold.lost.aborted) {
-        const position = this.#visible;
+      while (this.#announced < this.#visible.position && !hold.lost.aborted) {
+        const { position } = this.#visible;
         await saveCheckpoint(hold.sql, position);
         this.#announced = position;
       }
@@ -210,33 +193,6 @@ export class Follower implements AsyncDisposable {
       log.warn("follower checkpoint", { error: reason(error) });
     } finally {
       this.#announcing = false;
-    }
-  }
-
-  #sawVisible(position: number): void {
-    if (position <= this.#visible) return;
-    this.#visible = position;
-    for (const waiter of this.#waiters) if (waiter.position <= position) waiter.done(true);
-  }
-
-  /**
-   * Behind the notification: a replica that missed it looks at the checkpoint while anybody waits.
-   * The holder need not, and goes on looking all the same: it may lose the lock meanwhile.
-   */
-  async #look(): Promise<void> {
-    if (this.#waiters.size === 0) {
-      clearInterval(this.#looking);
-      this.#looking = undefined;
-      return;
-    }
-    if (this.#holder || this.#asking) return;
-    this.#asking = true;
-    try {
-      this.#sawVisible(await checkpoint(this.#options.sql));
-    } catch (error) {
-      log.debug("follower look", { error: reason(error) });
-    } finally {
-      this.#asking = false;
     }
   }
 
@@ -249,8 +205,7 @@ export class Follower implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    for (const waiter of this.#waiters) waiter.done(false);
-    clearInterval(this.#looking);
+    this.#visible.close();
     await this.#unlisten?.();
   }
 }
