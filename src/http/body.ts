@@ -10,9 +10,7 @@ export type Body = { fields: Record<string, unknown>; text: string; form: boolea
 const NO_BODY: Body = { fields: {}, text: "", form: false };
 
 export async function readBody(c: Context): Promise<Body> {
-  const said = c.req.header("content-type");
-  if (said === "application/json") return fromJson(await textOf(c));
-  const type = said?.split(";", 1)[0]?.trim().toLowerCase();
+  const type = c.req.header("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   if (type === "application/json" || type?.endsWith("+json")) return fromJson(await textOf(c));
   if (type === "application/x-www-form-urlencoded") return fromForm(await textOf(c));
   if (type === "multipart/form-data") return await fromMultipart(c);
