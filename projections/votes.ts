@@ -1,5 +1,5 @@
 // Votes: how they are counted as they come in, and how anybody counts them again from the log. A ballot
-// is in the log alone: a table of them would say the same again, at a quarter of what a vote costs.
+// is in the log alone: a table of them would say the same again, and each vote would pay for it.
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/database.ts";
 import type { LogPage, Projection, Table } from "./projection.ts";

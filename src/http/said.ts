@@ -1,5 +1,5 @@
 // What is known of an answer's headers before there is an answer. Kept as names and values, for one
-// Response to be made with all of them: each header that is set on a Response later costs its own turn.
+// Response to be made with all of them.
 import type { Context } from "./context.ts";
 
 export type Said = Record<string, string>;
