@@ -24,8 +24,6 @@ export type Env = {
     again: Again | undefined;
     /** Headers of the answer that are known before it is made: see said.ts. */
     said: Said | undefined;
-    /** Headers were set for the page of a site that is named; most requests need none. */
-    shared: boolean | undefined;
     /** This very answer says everything that the frame would have added. */
     finished: Response | undefined;
     /** The path as its endpoint names it: what metrics count by. */

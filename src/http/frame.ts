@@ -13,7 +13,7 @@ import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./gu
 import type { Handle } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
 import { guardPage, isHtml } from "./page_guard.ts";
-import { addSaid } from "./said.ts";
+import { addSaid, say } from "./said.ts";
 import { countView } from "./views.ts";
 import { readVisitor } from "./visitor.ts";
 
@@ -118,9 +118,8 @@ function requestIdOf(c: Context): string {
 function shareReads(c: Context): void {
   const origin = c.req.header("origin");
   if (origin === undefined || !isAllowed(c, origin)) return;
-  c.set("shared", true);
-  c.header("Access-Control-Allow-Origin", origin);
-  c.header("Access-Control-Allow-Credentials", "true");
+  say(c, "Access-Control-Allow-Origin", origin);
+  say(c, "Access-Control-Allow-Credentials", "true");
 }
 
 /** What others make up would be a figure of its own each, kept for ever. */

@@ -3,6 +3,7 @@ import { getCookie } from "hono/cookie";
 import { AppError } from "../errors.ts";
 import { sameDigest } from "../secrets.ts";
 import type { Context } from "./context.ts";
+import { say, unsay } from "./said.ts";
 
 export const SESSION_COOKIE = "session";
 
@@ -50,8 +51,8 @@ export const SHARED = {
 
 /** What is the same for everybody says so to everybody: one copy of it serves all sites. */
 export function shareWithAll(c: Context): void {
-  c.header("Access-Control-Allow-Origin", "*");
-  c.header("Access-Control-Allow-Credentials", undefined);
+  say(c, "Access-Control-Allow-Origin", "*");
+  unsay(c, "Access-Control-Allow-Credentials");
 }
 
 /**

@@ -43,6 +43,7 @@ export async function show<Data>(
   const { text, headers } = made.get(answer)?.get(key) ?? await make(answer, how, { html, key });
   return finished(c, text, {
     ...headers,
+    ...c.get("said"),
     "X-Request-Id": c.get("requestId"),
     ...(html || asksForPage ? pageHeaders(c) : {}),
   });
@@ -53,12 +54,7 @@ function finished(c: Context, text: string, headers: Made["headers"]): Response 
   const isThere = isKnown(c, headers.ETag);
   if (isThere) delete headers["Content-Type"];
   const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
-  const isShared = c.get("shared");
-  // Whom it is shared with was said before.
-  if (isShared) delete headers["Access-Control-Allow-Origin"];
-  const response = isShared
-    ? c.newResponse(body, status, headers)
-    : new Response(body, { status, headers });
+  const response = new Response(body, { status, headers });
   c.set("finished", response);
   return response;
 }
@@ -113,12 +109,12 @@ export function done(c: Context, { status = 200, json, location, etag }: Done): 
     ...(etag === undefined ? {} : { "ETag": `"${etag}"` }),
   };
   const text = JSON.stringify(json);
-  // Who is told more than every client goes the longer way.
-  if (c.get("shared") || wantsHtml(c)) return c.newResponse(text, status, headers);
+  // A page's headers are the frame's to add.
+  if (wantsHtml(c)) return c.newResponse(text, status, headers);
   const all = {
     ...headers,
-    ...c.get("said"),
     ...SHARED,
+    ...c.get("said"),
     "X-Request-Id": c.get("requestId"),
     "X-Content-Type-Options": "nosniff",
   };

@@ -10,6 +10,10 @@ export function say(c: Context, name: string, value: string): void {
   else c.set("said", { [name]: value });
 }
 
+export function unsay(c: Context, name: string): void {
+  delete c.get("said")?.[name];
+}
+
 /** Onto an answer that was made without them. */
 export function addSaid(c: Context, { headers }: Response): void {
   for (const [name, value] of Object.entries(c.get("said") ?? {})) {
