@@ -1,28 +1,30 @@
 // One clock for the many waits that hardly ever end by it. A timer of its own for each was among the
 // dearest things that a request did.
+import { Bag } from "./bag.ts";
 
 const TICK_MS = 25;
 
 type Alarm = { at: number; ring: () => void };
 
-const alarms = new Set<Alarm>();
+const alarms = new Bag<Alarm>();
 let clock: ReturnType<typeof setInterval> | undefined;
 
 /** Rings after so long, or a tick later; what it answers calls it off. */
 export function alarmIn(ms: number, ring: () => void): () => void {
-  const alarm = { at: performance.now() + ms, ring };
-  alarms.add(alarm);
+  const callOff = alarms.add({
+    at: performance.now() + ms,
+    ring() {
+      callOff();
+      ring();
+    },
+  });
   clock ??= setInterval(look, TICK_MS);
-  return () => alarms.delete(alarm);
+  return callOff;
 }
 
 function look(): void {
   const now = performance.now();
-  for (const alarm of alarms) {
-    if (alarm.at > now) continue;
-    alarms.delete(alarm);
-    alarm.ring();
-  }
+  for (const alarm of alarms) if (alarm.at <= now) alarm.ring();
   if (alarms.size > 0) return;
   clearInterval(clock);
   clock = undefined;

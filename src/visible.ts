@@ -1,5 +1,6 @@
 // The position that every read sees, and who waits until it is theirs.
 import { alarmIn } from "./alarm.ts";
+import { Bag } from "./bag.ts";
 import { reason } from "./errors.ts";
 import { log } from "./log.ts";
 
@@ -11,7 +12,7 @@ export class Visible {
   /** Where others have written down how far they are; behind the notification, which may be missed. */
   readonly #look: () => Promise<number>;
   #position = 0;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Bag<Waiter>();
   #looking: ReturnType<typeof setInterval> | undefined;
   #asking = false;
 
@@ -34,16 +35,13 @@ export class Visible {
     if (position <= this.#position) return Promise.resolve(true);
     this.#looking ??= setInterval(() => this.#ask(), LOOK_MS);
     return new Promise((resolve) => {
-      const waiter: Waiter = {
-        position,
-        done: (visible) => {
-          callOff();
-          this.#waiters.delete(waiter);
-          resolve(visible);
-        },
+      const done = (visible: boolean) => {
+        callOff();
+        leave();
+        resolve(visible);
       };
-      const callOff = alarmIn(ms, () => waiter.done(false));
-      this.#waiters.add(waiter);
+      const callOff = alarmIn(ms, () => done(false));
+      const leave = this.#waiters.add({ position, done });
     });
   }
 

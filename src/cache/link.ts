@@ -1,6 +1,7 @@
 // The connection to Redis. Redis is optional: a command that takes longer than tens of milliseconds
 // opens a circuit, and until a probe gets an answer nobody waits for Redis again.
 import { Redis } from "ioredis";
+import { Bag } from "../bag.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 
@@ -28,7 +29,7 @@ export class RedisLink implements AsyncDisposable {
   #lost = false;
   #openings = 0;
   #probe: ReturnType<typeof setTimeout> | undefined;
-  readonly #waiting = new Set<Refuse>();
+  readonly #waiting = new Bag<Refuse>();
 
   constructor(url: string) {
     this.redis = new Redis(url, {
@@ -93,10 +94,10 @@ export class RedisLink implements AsyncDisposable {
         else reject(new AppError("unavailable", `${NO_ANSWER} in ${ms} ms`));
       };
       let timer = setTimeout(step, ms - LAST_STEPS * STEP_MS);
-      this.#waiting.add(reject);
+      const leave = this.#waiting.add(reject);
       work.then(resolve, reject).finally(() => {
         clearTimeout(timer);
-        this.#waiting.delete(reject);
+        leave();
       });
     });
   }
