@@ -1,23 +1,23 @@
-// Which call an address means. Most are asked for as they are written down, and are found in one step.
+// Which call an address means. What was asked for lately is found in one step.
 import type { Result } from "hono/router";
 import { TrieRouter } from "hono/router/trie-router";
 
-export class PathRouter<T> extends TrieRouter<T> {
-  readonly #written = new Set<string>();
-  readonly #found = new Map<string, Result<T>>();
+const MAX_RECENT = 500;
+// Longer ones are no links of ours, and would fill the memory.
+const MAX_LENGTH = 200;
 
-  override add(method: string, path: string, handler: T): void {
-    this.#written.add(path);
-    super.add(method, path, handler);
-  }
+export class PathRouter<T> extends TrieRouter<T> {
+  readonly #recent = new Map<string, Result<T>>();
 
   override match(method: string, path: string): Result<T> {
-    if (!this.#written.has(path)) return super.match(method, path);
-    const known = this.#found.get(`${method} ${path}`);
+    const asked = `${method} ${path}`;
+    const known = this.#recent.get(asked);
     if (known) return known;
     const found = super.match(method, path);
-    // Methods that somebody makes up mean nothing, and are not kept.
-    if (found[0].length > 0) this.#found.set(`${method} ${path}`, found);
+    // Methods and addresses that somebody makes up mean nothing, and are not kept.
+    if (found[0].length === 0 || asked.length > MAX_LENGTH) return found;
+    if (this.#recent.size >= MAX_RECENT) this.#recent.clear();
+    this.#recent.set(asked, found);
     return found;
   }
 }
