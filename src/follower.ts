@@ -154,7 +154,6 @@ export class Follower implements AsyncDisposable {
       await waking;
       return position;
     }
-    woken.abort();
     const { tags, addresses } = staleAfter(events);
     // What a later version wrote may have made anything stale.
     if (passedOver) tier.takeOver();
@@ -165,6 +164,9 @@ export class Follower implements AsyncDisposable {
     else await refresher.refresh(addresses, hold.lost);
     this.#visible.saw(last);
     this.#announce(hold);
+    // Nobody else has written meanwhile: there is nothing to look for until the next wake-up.
+    if (pushed && wakeups.told <= last) await waking;
+    else woken.abort();
     return last;
   }
 

@@ -142,7 +142,7 @@ export async function openServices(config: Config, database: Database): Promise<
     want: (copies) => refresher.want(copies),
   });
   if (asked) await opened.use(asked).listen();
-  if (!embedded) await wakeups.listen(sql);
+  if (!embedded) await wakeups.listen(sql, (position) => appender.wrote(position));
   await follower.start();
   opened.use(follower);
   opened.defer(() => appender.close());

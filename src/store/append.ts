@@ -44,10 +44,16 @@ export class Appender {
   #queue: Waiting[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
+  #last = 0;
 
   constructor(sql: Sql, options: AppenderOptions = {}) {
     this.#sql = sql;
     this.#options = options;
+  }
+
+  /** Whether the batch that ends there is this process' own: its last one, or the one under way. */
+  wrote(position: number): boolean {
+    return position === this.#last;
   }
 
   get waiting(): number {
@@ -126,6 +132,7 @@ export class Appender {
     try {
       outcomes = await this.#write(batch.map((waiting) => waiting.prepared));
     } catch (error) {
+      this.#last = 0;
       return await this.#recover(batch, error);
     }
     try {
@@ -148,7 +155,11 @@ export class Appender {
 
   /** The level is named: a stricter default would not see what the lock's last holder wrote. */
   #transaction(batch: Prepared[], apart: boolean): Promise<Outcome[]> {
-    const work = (tx: Tx) => writeBatch(tx, batch, { hook: this.#options.hook, apart });
+    const work = async (tx: Tx) => {
+      const outcomes = await writeBatch(tx, batch, { hook: this.#options.hook, apart });
+      this.#last = lastOf(outcomes);
+      return outcomes;
+    };
     return inTransaction(this.#sql, work, "isolation level read committed");
   }
 
@@ -169,6 +180,10 @@ export class Appender {
     this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
     if (events.length > 0) this.#options.onCommit?.(events);
   }
+}
+
+function lastOf(outcomes: Outcome[]): number {
+  return Math.max(0, ...outcomes.map((outcome) => "error" in outcome ? 0 : outcome.last));
 }
 
 // Positions and versions are handed out under the lock: where one is taken already, somebody wrote

@@ -13,14 +13,28 @@ export type SubscribeOptions = Page & {
 export class Wakeups implements AsyncDisposable {
   readonly #waiting = new Set<() => void>();
   #unlisten: (() => Promise<void>) | undefined;
+  #told = 0;
+
+  /** The last position that a notification has named. */
+  get told(): number {
+    return this.#told;
+  }
 
   wake = (): void => {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   };
 
-  async listen(sql: Sql): Promise<void> {
-    const { unlisten } = await sql.listen("tallybook", this.wake, this.wake);
+  /**
+   * What this process wrote itself is told by its appender, with the events. The notification often
+   * comes before COMMIT is answered, and whoever it woke would read them from the log once more.
+   */
+  async listen(sql: Sql, isOwn = (_position: number) => false): Promise<void> {
+    const heard = (position: string) => {
+      this.#told = Math.max(this.#told, Number(position));
+      if (!isOwn(Number(position))) this.wake();
+    };
+    const { unlisten } = await sql.listen("tallybook", heard, this.wake);
     this.#unlisten = unlisten;
   }
 
