@@ -57,6 +57,21 @@ describe("the follower", () => {
     tier.drop = drop;
   });
 
+  it("leaves nobody behind who waits for its lock and was stopped", async () => {
+    const { owner } = service.place;
+    const waiting = async () => {
+      const [row] = await owner<{ count: number }[]>`
+        select count(*) from pg_locks where locktype = 'advisory' and objid = ${LOCK}
+          and not granted
+          and database = (select oid from pg_database where datname = current_database())`;
+      return row?.count;
+    };
+    const other = await service.place.open();
+    await until(async () => await waiting() === 1);
+    await other[Symbol.asyncDispose]();
+    await until(async () => await waiting() === 0);
+  });
+
   it("looks at the checkpoint for who began to wait while it held the lock", async () => {
     const { follower } = service.services;
     const { owner } = service.place;
@@ -64,13 +79,15 @@ describe("the follower", () => {
     const position = follower.visible + 1;
     const waiting = follower.wait(position, 5000);
     const other = await owner.reserve();
+    const [own] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`;
     try {
       const locked = other`select pg_advisory_lock(${LOCK})`.execute();
       const holder = await until(async () => {
         const rows = await owner<{ pid: number; granted: boolean }[]>`
           select pid, granted from pg_locks where locktype = 'advisory' and objid = ${LOCK}
             and database = (select oid from pg_database where datname = current_database())`;
-        return rows.length === 2 && rows.find(({ granted }) => granted);
+        const isWaiting = rows.some(({ pid, granted }) => pid === own?.pid && !granted);
+        return isWaiting && rows.find(({ granted }) => granted);
       });
       await owner`select pg_terminate_backend(${holder.pid})`;
       await locked;

@@ -168,6 +168,27 @@ export const mutants: Mutant[] = [
     tests: ["faults/frozen"],
   },
   {
+    name: "the end of who waits for the follower's lock and is gone",
+    file: "src/hold.ts",
+    guard: "'client_connection_check_interval', ${String(BEAT_MS)}",
+    without: "'client_connection_check_interval', ${String(0 * BEAT_MS)}",
+    tests: ["tests/follower"],
+  },
+  {
+    name: "the follower's look for what others wrote",
+    file: "src/follower.ts",
+    guard: "if (pushed && wakeups.told <= last) await waking;",
+    without: "if (pushed) await waking;",
+    tests: ["tests/follower"],
+  },
+  {
+    name: "the emptied slots of a bag",
+    file: "src/bag.ts",
+    guard: "slot.item = undefined;",
+    without: "",
+    tests: ["tests/bag"],
+  },
+  {
     name: "the care for lost connections",
     file: "src/database.ts",
     guard: "if (!isGone(error) && !session?.closed) throw error;",
