@@ -19,16 +19,25 @@ export function sealOf(previous: string, event: Sealable, data: string, meta: st
   return hash("sha256", `${previous}\n${head}\n${at.toISOString()}\n${data}\n${meta}`, "hex");
 }
 
+// Far deeper than any event. Without a limit of its own the same log would verify or not by how much
+// of the stack was left.
+const MAX_DEPTH = 100;
+
 /** RFC 8785: keys sorted, no spaces, numbers and strings as ECMAScript writes them. */
-export function canonical(value: unknown): string {
+export function canonical(value: unknown, depth = 0): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map((item) => canonical(item ?? null)).join(",")}]`;
+  if (depth === MAX_DEPTH) throw new RangeError(`nested deeper than ${MAX_DEPTH}`);
+  if (Array.isArray(value)) {
+    return `[${value.map((item) => canonical(item ?? null, depth + 1)).join(",")}]`;
+  }
   const fields = value as Record<string, unknown>;
   let text = "";
   // By UTF-16 code units, as the standard asks.
   for (const name of Object.keys(fields).sort()) {
     if (fields[name] === undefined) continue;
-    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${canonical(fields[name])}`;
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${
+      canonical(fields[name], depth + 1)
+    }`;
   }
   return `{${text}}`;
 }
@@ -41,7 +50,7 @@ export function canonicalOfStored(text: string): string | undefined {
   try {
     return exactly(text);
   } catch (error) {
-    // Nested deeper than this code can follow, and than any event is.
+    // Nested deeper than any event is.
     if (error instanceof RangeError) return undefined;
     throw error;
   }

@@ -243,6 +243,15 @@ describe("the canonical form", () =>
       }
     });
 
+    test("has an end in depth, and the same one however warm the code is", () => {
+      const deep = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+      assertEquals(canonicalOfStored(deep(100)), deep(100));
+      const found = Array.from({ length: 5000 }, () => canonicalOfStored(deep(1000)));
+      assertEquals([...new Set(found)], [undefined]);
+      assertEquals(canonicalOfStored(deep(101)), undefined);
+      return Promise.resolve();
+    });
+
     test("and the seal can be worked out with nothing but SHA-256", async ({ sql }) => {
       const { events: [event] } = await new Appender(sql).append(
         one("visits-/by-hand", { events: [visit('/b"y', 3)] }),
