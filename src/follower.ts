@@ -156,8 +156,7 @@ export class Follower implements AsyncDisposable {
     }
     const { tags, addresses } = staleAfter(events);
     // What a later version wrote may have made anything stale.
-    if (passedOver) tier.takeOver();
-    await tier.drop(tags, last);
+    await (passedOver ? tier.dropAll(last) : tier.drop(tags, last));
     const kinds = events.flatMap(({ type }) => erasing[type] ?? []);
     if (kinds.length > 0) await tier.wipe([...new Set(kinds)]);
     if (passedOver) await refresher.refreshAll(hold.lost);

@@ -2,6 +2,8 @@
 import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
 
 const MAX_KEYS = 5000;
+// They are small; when there are too many, all start afresh.
+const MAX_TAGS = 4 * MAX_KEYS;
 
 type Held = Answer & { until: number };
 
@@ -9,6 +11,7 @@ export class MemoryTier implements Tier {
   readonly #kept = new Map<string, Held>();
   readonly #tags = new Map<string, number>();
   readonly #ttlMs: number;
+  #floor = 0;
 
   constructor(ttlSeconds: number) {
     this.#ttlMs = ttlSeconds * 1000;
@@ -16,7 +19,7 @@ export class MemoryTier implements Tier {
 
   get({ key, tags }: Lookup): Promise<Kept> {
     const kept = this.#kept.get(key);
-    const good = kept && kept.until > performance.now() &&
+    const good = kept && kept.until > performance.now() && kept.position >= this.#floor &&
       tags.every((tag) => (this.#tags.get(tag) ?? 0) <= kept.position);
     return Promise.resolve({ answer: good ? kept : undefined, stamp: "" });
   }
@@ -38,9 +41,14 @@ export class MemoryTier implements Tier {
 
   drop(tags: ReadonlySet<string>, position: number): Promise<void> {
     for (const tag of tags) this.#tags.set(tag, position);
-    // Tags are few numbers, answers are not: when there are too many, both start afresh.
-    if (this.#tags.size > 4 * MAX_KEYS) return this.clear();
-    return Promise.resolve();
+    return this.#tags.size > MAX_TAGS ? this.dropAll(position) : Promise.resolve();
+  }
+
+  /** Also what is loaded just now, of which no tag will tell. */
+  dropAll(position: number): Promise<void> {
+    this.#floor = position;
+    this.#tags.clear();
+    return this.clear();
   }
 
   takeOver(): void {}

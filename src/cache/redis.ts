@@ -130,6 +130,24 @@ export class RedisTier implements Tier {
     await this.#leaseEnd();
   }
 
+  /**
+   * Without a lease nobody believes what is kept, and the next one is of a new generation. It is given
+   * on this same connection, so none of the old generation can come after.
+   */
+  async dropAll(): Promise<void> {
+    const wasInUse = !this.#lost;
+    this.#lose("all of it was dropped");
+    if (wasInUse) {
+      try {
+        await this.#keeper.run((redis) => redis.del(LEASE), PATIENCE_MS);
+        this.#renewedAt = -LEASE_MS - MARGIN_MS;
+      } catch (error) {
+        log.debug("redis", { error: reason(error) });
+      }
+    }
+    await this.#leaseEnd();
+  }
+
   takeOver(): void {
     this.#lose("a new follower");
     this.#renewedAt = performance.now();

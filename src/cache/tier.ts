@@ -23,6 +23,8 @@ export type Tier = AsyncDisposable & {
   claim(lookup: Lookup, stamp: string): Promise<Claim>;
   /** From here on, answers with these tags from before this position are not believed. */
   drop(tags: ReadonlySet<string>, position: number): Promise<void>;
+  /** The same for every answer, whatever its tags. */
+  dropAll(position: number): Promise<void>;
   /** Called by a process that is from now on the one to drop and to renew. */
   takeOver(): void;
   /** Called all the while by whoever has dropped everything up to the head. */

@@ -1,6 +1,6 @@
 // What Redis held before something was changed behind its back is of an older generation, and never
 // believed again: also where no tag says what was changed, because the drop never reached it.
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { RedisLink } from "$src/cache/link.ts";
 import { LEASE_MS, RedisTier } from "$src/cache/redis.ts";
@@ -45,6 +45,29 @@ describe("an answer of an older generation", () => {
     await keep(5);
     await place.redis?.part.pause();
     await tier.drop(tags, 6);
+    await place.redis?.part.resume();
+    await inUse();
+    assertEquals((await tier.get(lookup)).answer, undefined);
+  });
+
+  it("is not believed once all was dropped, and nobody waits for a lease to end", async () => {
+    await keep(6);
+    const stamp = await inUse();
+    const started = performance.now();
+    await tier.dropAll();
+    assert(performance.now() - started < LEASE_MS / 2);
+    assertEquals((await tier.get(lookup)).answer, undefined);
+    await inUse();
+    // Loaded before, and put late.
+    await tier.put(lookup.key, { position: 9, text: "late" }, stamp);
+    assertEquals((await tier.get(lookup)).answer, undefined);
+    await keep(9);
+  });
+
+  it("is not believed once all was dropped while Redis slept", async () => {
+    await keep(9);
+    await place.redis?.part.pause();
+    await tier.dropAll();
     await place.redis?.part.resume();
     await inUse();
     assertEquals((await tier.get(lookup)).answer, undefined);
