@@ -94,10 +94,14 @@ export class NginxRefresher implements Refresher {
   }
 
   async #renew(isTouched: (copy: Copy) => boolean, signal: AbortSignal): Promise<void> {
+    const touched = this.#nginxes.map((nginx) => ({
+      nginx,
+      copies: nginx.copies().filter(isTouched),
+    }));
+    // What changes all the time is never missed by a reader, and is stored for as long as it does.
+    await this.#writeDown([...new Set(touched.flatMap(({ copies }) => copies))]);
     await Promise.all(
-      this.#nginxes.map((nginx) =>
-        inParallel(nginx.copies().filter(isTouched), (copy) => nginx.renew(copy, signal))
-      ),
+      touched.map(({ nginx, copies }) => inParallel(copies, (copy) => nginx.renew(copy, signal))),
     );
     if (signal.aborted) throw new AppError("unavailable", "no longer the holder");
   }

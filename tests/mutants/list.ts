@@ -182,6 +182,13 @@ export const mutants: Mutant[] = [
     tests: ["tests/follower"],
   },
   {
+    name: "the word of what changes all the time",
+    file: "src/refresh.ts",
+    guard: "await this.#writeDown([...new Set(touched.flatMap(({ copies }) => copies))]);",
+    without: "",
+    tests: ["cache/network"],
+  },
+  {
     name: "the emptied slots of a bag",
     file: "src/bag.ts",
     guard: "slot.item = undefined;",
