@@ -16,6 +16,10 @@ const CLEAN = "nginx-clean";
 const WRITTEN_MS = 30_000;
 // How long a holder may go on before it notices that it is none any more: SILENT_MS in hold.ts.
 const NOTICE_MS = 2500;
+// A copy of a holder before may be there for so long.
+const INHERITED_MS = NOTICE_MS + LANDING_MS + LIFE_MS;
+// What is sent takes as long at most: tried until the copy of before has ended, then under way, then alive.
+const OUTSTANDING_MS = INHERITED_MS + LANDING_MS + LIFE_MS;
 const AT_ONCE = 16;
 const MAX_WAITING = 2000;
 
@@ -50,7 +54,7 @@ export class NginxRefresher implements Refresher {
       from checkpoints where starts_with(name, ${PREFIX})`;
     const copies = rows.flatMap(({ name, rest }) => {
       const copy = parseCopy(name.slice(PREFIX.length));
-      const until = now + Math.min(rest, NOTICE_MS + LANDING_MS + LIFE_MS);
+      const until = now + Math.min(rest, INHERITED_MS);
       return copy && rest > 0 ? [{ copy, until }] : [];
     });
     const clean = await this.#sql`delete from checkpoints where name = ${CLEAN} returning name`;
@@ -101,7 +105,13 @@ export class NginxRefresher implements Refresher {
     // What changes all the time is never missed by a reader, and is stored for as long as it does.
     await this.#writeDown([...new Set(touched.flatMap(({ copies }) => copies))]);
     await Promise.all(
-      touched.map(({ nginx, copies }) => inParallel(copies, (copy) => nginx.renew(copy, signal))),
+      touched.map(({ nginx, copies }) =>
+        inParallel(copies, async (copy) => {
+          // Again, as its turn may come late where there are many.
+          await this.#writeDown([copy]);
+          await nginx.renew(copy, signal);
+        })
+      ),
     );
     if (signal.aborted) throw new AppError("unavailable", "no longer the holder");
   }
@@ -133,9 +143,7 @@ export class NginxRefresher implements Refresher {
 
   async #writeDown(copies: Copy[]): Promise<void> {
     const now = performance.now();
-    const due = copies.filter((copy) =>
-      (this.#written.get(copy) ?? 0) < now + 2 * (LANDING_MS + LIFE_MS)
-    );
+    const due = copies.filter((copy) => (this.#written.get(copy) ?? 0) < now + OUTSTANDING_MS);
     if (due.length === 0) return;
     await this.#sql`
       insert into checkpoints (name, position)
