@@ -2,12 +2,13 @@
 // very key (a signature with a secret that Redis does not know), and, read in one round trip, the
 // lease (held only while everything up to the head has been dropped), its generation, and whether
 // a tag of the answer changed after the position it was worked out at.
-import { createHmac, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { RedisLink } from "./link.ts";
 import { DROP, PUT, RENEW } from "./scripts.ts";
+import { SignedAnswers } from "./signed.ts";
 import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
 
 const PREFIX = "tallybook:";
@@ -17,11 +18,6 @@ export const LEASE_MS = 500;
 // Beyond the lease: what clocks of two machines may drift apart within one lease.
 const MARGIN_MS = 100;
 const CLAIM_MS = 2000;
-// A SHA-256 in base64url.
-const MARK_LENGTH = 43;
-// What is larger is seldom asked for often, and would fill the memory.
-const MAX_RECENT = 500;
-const MAX_RECENT_LENGTH = 16_384;
 // Only writers wait for these, and they would wait longer for the lease to end.
 const PATIENCE_MS = 450;
 
@@ -32,8 +28,7 @@ export class RedisTier implements Tier {
   /** The follower's own: that a reader was answered late must not cost it the lease. */
   readonly #keeper: RedisLink;
   readonly #ttlMs: number;
-  readonly #secret: string;
-  readonly #recent = new Map<string, { value: string; answer: Parsed }>();
+  readonly #signed: SignedAnswers;
   #generation: string = randomUUID();
   #clock: { redis: number; at: number } | undefined;
   #renewedAt = -LEASE_MS - MARGIN_MS;
@@ -46,7 +41,7 @@ export class RedisTier implements Tier {
     this.#link = links.link;
     this.#keeper = links.keeper;
     this.#ttlMs = ttlSeconds * 1000;
-    this.#secret = secret;
+    this.#signed = new SignedAnswers(secret);
   }
 
   async get({ key, tags }: Lookup): Promise<Kept> {
@@ -54,40 +49,15 @@ export class RedisTier implements Tier {
     const found = await this.#quietly((redis) => redis.mget(keys));
     if (!found) return { stamp: NO_LEASE };
     const [lease, value, ...positions] = found;
-    const answer = this.#parsed(key, value ?? "");
+    const answer = this.#signed.read(key, value ?? "");
     if (!lease || answer?.generation !== lease) return { stamp: lease ?? NO_LEASE };
     const overtaken = positions.some((position) => Number(position ?? 0) > answer.position);
     return overtaken ? { stamp: lease } : { answer, stamp: lease };
   }
 
-  /** The same value gives the same object, so that what was made of it can be found again. */
-  #parsed(key: string, value: string): Parsed | undefined {
-    const before = this.#recent.get(key);
-    if (before?.value === value) return before.answer;
-    const answer = this.#signed(key, value);
-    if (this.#recent.size >= MAX_RECENT) this.#recent.clear();
-    if (answer && value.length <= MAX_RECENT_LENGTH) this.#recent.set(key, { value, answer });
-    return answer;
-  }
-
-  /** What somebody else wrote there, or moved there from another key, is no answer. */
-  #signed(key: string, value: string): Parsed | undefined {
-    const parsed = parse(value);
-    const mark = parsed?.text.slice(0, MARK_LENGTH);
-    if (!parsed || parsed.text[MARK_LENGTH] !== " ") return undefined;
-    const answer = { ...parsed, text: parsed.text.slice(MARK_LENGTH + 1) };
-    return mark === this.#mark(key, answer) ? answer : undefined;
-  }
-
-  #mark(key: string, { generation, position, text }: Parsed): string {
-    const whole = `${key}\n${generation}\n${position}\n${text}`;
-    return createHmac("sha256", this.#secret).update(whole).digest("base64url");
-  }
-
   async put(key: string, { position, text }: Answer, stamp: string): Promise<void> {
     if (stamp === NO_LEASE) return;
-    const mark = this.#mark(key, { generation: stamp, position, text });
-    const value = `${stamp} ${position} ${mark} ${text}`;
+    const value = this.#signed.write(key, { generation: stamp, position, text });
     const ms = Math.round(this.#ttlMs * (0.9 + Math.random() * 0.2));
     await this.#quietly(async (redis) => {
       await redis.eval(PUT, 1, valueKey(key), position, value, ms);
@@ -258,17 +228,6 @@ export class RedisTier implements Tier {
     await this.#link[Symbol.asyncDispose]();
     await this.#keeper[Symbol.asyncDispose]();
   }
-}
-
-type Parsed = Answer & { generation: string };
-
-function parse(value: string): Parsed | undefined {
-  const first = value.indexOf(" ");
-  const second = value.indexOf(" ", first + 1);
-  const position = Number(value.slice(first + 1, second));
-  if (first < 1 || second < 0 || !Number.isSafeInteger(position)) return undefined;
-  const text = value.slice(second + 1);
-  return { generation: value.slice(0, first), position, text };
 }
 
 async function* scan(redis: Redis, pattern: string): AsyncGenerator<string[]> {

@@ -62,7 +62,7 @@ export const mutants: Mutant[] = [
   },
   {
     name: "the signature on cached answers",
-    file: "src/cache/redis.ts",
+    file: "src/cache/signed.ts",
     guard: "mark === this.#mark(key, answer) ? answer : undefined",
     without: "mark !== this.#secret ? answer : undefined",
     tests: ["attacks/rubbish"],
