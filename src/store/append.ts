@@ -154,7 +154,7 @@ export class Appender {
   #transaction(batch: Prepared[], apart: boolean): Promise<Outcome[]> {
     const work = async (tx: Tx) => {
       const outcomes = await writeBatch(tx, batch, { hook: this.#options.hook, apart });
-      this.#last = lastOf(outcomes);
+      this.#last = eventsOf(outcomes).at(-1)?.position ?? 0;
       return outcomes;
     };
     return inTransaction(this.#sql, work, "isolation level read committed");
@@ -170,17 +170,17 @@ export class Appender {
   }
 
   #publish(outcomes: Outcome[], started: number): void {
-    const events = outcomes.flatMap((outcome) =>
-      "error" in outcome || outcome.replayed ? [] : outcome.events
-    );
+    const events = eventsOf(outcomes);
     const seconds = (performance.now() - started) / 1000;
     this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
     if (events.length > 0) this.#options.onCommit?.(events);
   }
 }
 
-function lastOf(outcomes: Outcome[]): number {
-  return Math.max(0, ...outcomes.map((outcome) => "error" in outcome ? 0 : outcome.last));
+function eventsOf(outcomes: Outcome[]): Recorded[] {
+  return outcomes.flatMap((outcome) =>
+    "error" in outcome || outcome.replayed ? [] : outcome.events
+  );
 }
 
 // Positions and versions are handed out under the lock: where one is taken already, somebody wrote

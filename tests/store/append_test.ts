@@ -35,6 +35,18 @@ describe("append", () =>
       assertEquals(await readStream(sql, stream), events);
     });
 
+    test("knows the end of its own batch, and of nobody else's", async ({ sql, another }) => {
+      await using elsewhere = await another();
+      const [log, other] = [new Appender(sql), new Appender(elsewhere.sql)];
+      const { last } = await log.append(one(newStream()));
+      assertEquals([log.wrote(last), other.wrote(last)], [true, false]);
+      const theirs = await other.append(one(newStream()));
+      // Nothing to write, and an answer to repeat: at the head, which is another's.
+      const key = { scope: "POST /nothing", key: newStream(), fingerprint: "f" };
+      await log.append({ streams: [], meta: { actor: "system" }, idempotency: key });
+      assertEquals(log.wrote(theirs.last), false);
+    });
+
     test("an expected number is refused unless it is the stream's version", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
