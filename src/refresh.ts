@@ -7,19 +7,21 @@ import type { Refresher } from "./follower.ts";
 import { log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { type Copy, parseCopy, partsOf } from "./refresh/copies.ts";
-import { LANDING_MS, LIFE_MS, Nginx } from "./refresh/nginx.ts";
+import { LANDING_MS, LIFE_MS, LOOK_MS, Nginx } from "./refresh/nginx.ts";
 
 const PREFIX = "nginx ";
 // Left by a holder that ended in order: nothing that it asked for is under way any more.
 const CLEAN = "nginx-clean";
 // Written down for longer than a copy lives, so that one in use is written seldom.
-const WRITTEN_MS = 30_000;
+export const WRITTEN_MS = 30_000;
 // How long a holder may go on before it notices that it is none any more: SILENT_MS in hold.ts.
 const NOTICE_MS = 2500;
 // A copy of a holder before may be there for so long.
 const INHERITED_MS = NOTICE_MS + LANDING_MS + LIFE_MS;
-// What is sent takes as long at most: tried until the copy of before has ended, then under way, then alive.
-const OUTSTANDING_MS = INHERITED_MS + LANDING_MS + LIFE_MS;
+// Until what was sent before it is through: looked whether Nginx is there, sent, and looked at.
+const TURN_MS = LANDING_MS + 2 * LOOK_MS;
+// What is sent takes as long at most: its turn, tried until the copy of before has ended, under way, alive.
+export const OUTSTANDING_MS = TURN_MS + INHERITED_MS + LANDING_MS + LIFE_MS;
 const AT_ONCE = 16;
 const MAX_WAITING = 2000;
 
@@ -104,7 +106,7 @@ export class NginxRefresher implements Refresher {
     }));
     // What changes all the time is never missed by a reader, and is stored for as long as it does.
     await this.#writeDown([...new Set(touched.flatMap(({ copies }) => copies))]);
-    await Promise.all(
+    await allEnded(
       touched.map(({ nginx, copies }) =>
         inParallel(copies, async (copy) => {
           // Again, as its turn may come late where there are many.
@@ -142,6 +144,10 @@ export class NginxRefresher implements Refresher {
   }
 
   async #writeDown(copies: Copy[]): Promise<void> {
+    if (this.#written.size > MAX_WAITING) {
+      this.#written.clear();
+      await this.#forgetOld();
+    }
     const now = performance.now();
     const due = copies.filter((copy) => (this.#written.get(copy) ?? 0) < now + OUTSTANDING_MS);
     if (due.length === 0) return;
@@ -150,24 +156,34 @@ export class NginxRefresher implements Refresher {
       select name, floor(extract(epoch from clock_timestamp()) * 1000)::bigint + ${WRITTEN_MS}
       from unnest(${due.map((copy) => PREFIX + copy)}::text[]) n(name) order by name
       on conflict (name) do update set position = excluded.position`;
-    if (this.#written.size > MAX_WAITING) {
-      this.#written.clear();
-      await this.#forgetOld();
-    }
     for (const copy of due) this.#written.set(copy, now + WRITTEN_MS);
   }
 
   async #forgetOld(): Promise<void> {
     await this.#sql`
-      delete from checkpoints where starts_with(name, ${PREFIX})
-        and position < floor(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+      delete from checkpoints where name in (
+        select name from checkpoints where starts_with(name, ${PREFIX})
+          and position < floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+        order by name for update skip locked)`;
   }
 }
 
 async function inParallel<Item>(items: Item[], work: (item: Item) => Promise<void>): Promise<void> {
-  const left = items.values();
+  const left = each(items);
   const workers = Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
     for (const item of left) await work(item);
   });
-  await Promise.all(workers);
+  await allEnded(workers);
+}
+
+/** Shared by many: who fails on an item ends it for all. An array's own iterator would go on. */
+function* each<Item>(items: Item[]): Generator<Item> {
+  yield* items;
+}
+
+/** Fails as the first one did, but when nothing is under way any more: who is next relies on it. */
+async function allEnded(works: Promise<void>[]): Promise<void> {
+  for (const work of await Promise.allSettled(works)) {
+    if (work.status === "rejected") throw work.reason;
+  }
 }

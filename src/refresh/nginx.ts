@@ -14,7 +14,7 @@ export const LIFE_MS = (LIFE_SECONDS + 1) * 1000;
 /** The longest that an answer to a fill can be under way, by the times in nginx.conf, and a bit. */
 export const LANDING_MS = 2700;
 const DOWN_MS = 1000;
-const LOOK_MS = 500;
+export const LOOK_MS = 500;
 const GONE_MS = 100;
 const RETRY_MS = 50;
 const MAX_COPIES = 2000;
