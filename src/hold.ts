@@ -26,8 +26,10 @@ export async function holdLock(sql: Sql, lock: number, signal: AbortSignal): Pro
   try {
     await session`set synchronous_commit = off`;
     await session`set statement_timeout = 0`;
-    // Who waits for a lock and is gone would be waited for by the database until it was its turn.
-    await session`select set_config('client_connection_check_interval', ${String(BEAT_MS)}, false)`;
+    // Who waits for a lock and is gone would be waited for by the database until it was its turn. A server
+    // on Windows cannot tell.
+    await session`select set_config('client_connection_check_interval', ${String(BEAT_MS)}, false)`
+      .catch((error) => log.debug("hold", { error: reason(error) }));
     await session`select pg_advisory_lock(${lock})`;
     if (lost.signal.aborted) throw new AppError("unavailable", "the session was lost meanwhile");
     return heldBy(session, lost, signal);
