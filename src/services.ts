@@ -104,6 +104,7 @@ export async function openServices(config: Config, database: Database): Promise<
       follower.push(events);
       wakeups.wake();
     },
+    onUnknown: wakeups.wake,
     onError: (error) => log.error("after a commit", { error: reason(error) }),
     onBatch: ({ appends, events, seconds }) => {
       metrics.appends.inc(appends);

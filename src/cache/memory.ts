@@ -46,7 +46,7 @@ export class MemoryTier implements Tier {
 
   /** Also what is loaded just now, of which no tag will tell. */
   dropAll(position: number): Promise<void> {
-    this.#floor = position;
+    this.#floor = Math.max(this.#floor, position);
     this.#tags.clear();
     return this.clear();
   }

@@ -20,6 +20,8 @@ export type AppenderOptions = {
   hook?: Hook;
   /** Called after each commit, in log order, before the callers are answered. */
   onCommit?: (events: Recorded[]) => void;
+  /** Nobody can say whether the last batch is in the log: it was not told of above. */
+  onUnknown?: () => void;
   onBatch?: (facts: { appends: number; events: number; seconds: number }) => void;
   /** What these two threw: the append stands all the same. */
   onError?: (error: unknown) => void;
@@ -130,6 +132,7 @@ export class Appender {
       outcomes = await this.#write(batch.map((waiting) => waiting.prepared));
     } catch (error) {
       this.#last = 0;
+      this.#options.onUnknown?.();
       return await this.#recover(batch, error);
     }
     try {
