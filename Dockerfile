@@ -44,6 +44,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=3 \
   CMD ["deno", "run", "--quiet", "--cached-only", "--frozen", "--allow-env", "--allow-net", \
   "--allow-read", "--allow-sys=networkInterfaces", "src/cli/containers/health.ts"]
-# As in deno.json: 130 MB resident instead of 200 under load.
+# As in deno.json; why is said in src/cli/stack/app.ts.
 CMD ["sh", "src/cli/containers/run.sh", "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
   "src/main.ts"]

@@ -104,6 +104,7 @@ export class NginxRefresher implements Refresher {
       nginx,
       copies: nginx.copies().filter(isTouched),
     }));
+    await this.#makeRoom();
     // What changes all the time is never missed by a reader, and is stored for as long as it does.
     await this.#writeDown([...new Set(touched.flatMap(({ copies }) => copies))]);
     await allEnded(
@@ -124,6 +125,7 @@ export class NginxRefresher implements Refresher {
       while (this.#wanted.size > 0) {
         const copies = [...this.#wanted].slice(0, AT_ONCE);
         for (const copy of copies) this.#wanted.delete(copy);
+        await this.#makeRoom();
         await this.#writeDown(copies);
         for (const copy of copies) this.#fillEverywhere(copy);
         while (this.#underWay.size > 2 * AT_ONCE) await Promise.race(this.#underWay);
@@ -144,10 +146,6 @@ export class NginxRefresher implements Refresher {
   }
 
   async #writeDown(copies: Copy[]): Promise<void> {
-    if (this.#written.size > MAX_WAITING) {
-      this.#written.clear();
-      await this.#forgetOld();
-    }
     const now = performance.now();
     const due = copies.filter((copy) => (this.#written.get(copy) ?? 0) < now + OUTSTANDING_MS);
     if (due.length === 0) return;
@@ -157,6 +155,13 @@ export class NginxRefresher implements Refresher {
       from unnest(${due.map((copy) => PREFIX + copy)}::text[]) n(name) order by name
       on conflict (name) do update set position = excluded.position`;
     for (const copy of due) this.#written.set(copy, now + WRITTEN_MS);
+  }
+
+  /** Once for all that are to be written down: each would be due again after it. */
+  async #makeRoom(): Promise<void> {
+    if (this.#written.size <= MAX_WAITING) return;
+    this.#written.clear();
+    await this.#forgetOld();
   }
 
   async #forgetOld(): Promise<void> {

@@ -35,9 +35,8 @@ export function canonical(value: unknown, depth = 0): string {
   // By UTF-16 code units, as the standard asks.
   for (const name of Object.keys(fields).sort()) {
     if (fields[name] === undefined) continue;
-    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${
-      canonical(fields[name], depth + 1)
-    }`;
+    const item = canonical(fields[name], depth + 1);
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${item}`;
   }
   return `{${text}}`;
 }

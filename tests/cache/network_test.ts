@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
 import { LANDING_MS, LIFE_MS } from "$src/refresh/nginx.ts";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { distribution, freshnessTrial } from "../freshness/trial.ts";
 import { Client } from "../support/client.ts";
+import { opened } from "../support/database.ts";
 import { underLoad } from "../support/load.ts";
 import { report } from "../support/report.ts";
 import { trial } from "../support/trial.ts";
@@ -105,7 +105,7 @@ describe("between Nginx and the app", () => {
   });
 
   it("what changes all the time stays written down, for who holds the follower next", async () => {
-    await using sql = closing(connect(stack.ownerDatabaseUrl, { max: 1 }));
+    await using database = opened(stack.ownerDatabaseUrl, 1);
     await until(async () => (await client.get("/items/1")).cache === "HIT");
     const began = performance.now();
     const seen: (string | null)[] = [];
@@ -116,7 +116,7 @@ describe("between Nginx and the app", () => {
       await new Promise((done) => setTimeout(done, 120));
     }
     assertEquals(seen.filter((cache) => cache !== "HIT"), []);
-    const [row] = await sql.link<{ rest: number }[]>`
+    const [row] = await database.sql<{ rest: number }[]>`
       select position - floor(extract(epoch from clock_timestamp()) * 1000)::bigint as rest
       from checkpoints where name = 'nginx json /items/1'`;
     assert((row?.rest ?? 0) > 2 * (LANDING_MS + LIFE_MS) - 1000, `${row?.rest} ms are left`);
@@ -180,8 +180,4 @@ async function leadTo(stack: Stack, ports: number[]): Promise<void> {
     const log = (await Deno.readTextFile(stack.accessLog)).trimEnd().split("\n").slice(-8);
     return log.every((line) => ports.includes(Number(JSON.parse(line).upstream.split(":")[1])));
   });
-}
-
-function closing(link: Sql): AsyncDisposable & { link: Sql } {
-  return { link, [Symbol.asyncDispose]: () => link.end({ timeout: 5 }) };
 }

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Sql } from "$src/database.ts";
+import { pause } from "$src/follower.ts";
 import { Metrics } from "$src/metrics.ts";
 import { NginxRefresher, OUTSTANDING_MS, WRITTEN_MS } from "$src/refresh.ts";
 import type { Copy } from "$src/refresh/copies.ts";
@@ -28,7 +29,7 @@ class FakeNginx {
     const mark = request.headers.get("x-tallybook-copy");
     if (mark !== null) {
       this.underWay++;
-      await sleep(this.takes(pathname));
+      await pause(this.takes(pathname));
       this.#marks.set(pathname, mark);
       this.underWay--;
     }
@@ -39,10 +40,6 @@ class FakeNginx {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.shutdown();
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, Math.max(0, ms)));
 }
 
 describe("a refresh whose word cannot be written down", () => {
@@ -76,10 +73,10 @@ describe("a refresh whose word cannot be written down", () => {
     // All are written down now, and asked for once more while they live.
     const began = performance.now();
     refresher.want(copies);
-    await sleep(began + 4000 - performance.now());
+    await pause(began + 4000 - performance.now());
     refresher.want(copies);
     // Not due yet, but when the last one has its turn.
-    await sleep(began + WRITTEN_MS - OUTSTANDING_MS - 150 - performance.now());
+    await pause(began + WRITTEN_MS - OUTSTANDING_MS - 150 - performance.now());
     nginx.takes = (path) => path === "/items/1" ? 300 : 1500;
     isAway = true;
     const signal = new AbortController().signal;

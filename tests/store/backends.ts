@@ -5,7 +5,7 @@ import { loadConfig } from "$src/config.ts";
 import { connect, type Database, openDatabase, type Sql, type Tx } from "$src/database.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { GENESIS } from "$src/store/seal.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshDatabase, opened } from "../support/database.ts";
 
 export type Log = AsyncDisposable & Database & {
   /** A connection pool of its own, as another process or a restarted one would have. */
@@ -26,7 +26,7 @@ const postgres: Backend = {
     return {
       sql,
       embedded: false,
-      another: () => Promise.resolve(closing(connect(database.ownerUrl, { max: 4 }))),
+      another: () => Promise.resolve(opened(database.ownerUrl, 4)),
       async [Symbol.asyncDispose]() {
         await sql.end({ timeout: 5 });
         await database[Symbol.asyncDispose]();
@@ -52,10 +52,6 @@ const embedded: Backend = {
     };
   },
 };
-
-function closing(sql: Sql): AsyncDisposable & { sql: Sql } {
-  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
-}
 
 export type Case = (name: string, run: (log: Log) => Promise<void>) => void;
 export type Suite = {

@@ -4,10 +4,9 @@ import { Appender } from "$src/store/append.ts";
 import { readHead } from "$src/store/read.ts";
 import { subscribe, type SubscribeOptions, Wakeups } from "$src/store/subscribe.ts";
 import type { Sql } from "$src/database.ts";
-import { freshDatabase } from "../support/database.ts";
+import { freshDatabase, opened } from "../support/database.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { until } from "../support/until.ts";
-import { connect } from "$src/database.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { onBoth } from "./backends.ts";
 import { item, newStream, one, visit } from "./events.ts";
@@ -181,8 +180,3 @@ describe("subscribe, when the database goes away", () => {
     });
   });
 });
-
-function opened(url: string): AsyncDisposable & { sql: Sql } {
-  const sql = connect(url, { max: 3 });
-  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
-}

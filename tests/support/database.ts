@@ -1,5 +1,6 @@
 // A database of its own for each test file that wants one, in the throw-away server of `deno task test`.
 import postgres from "postgres";
+import { connect, type Sql } from "$src/database.ts";
 
 export type FreshDatabase = AsyncDisposable & {
   /** A superuser's. */
@@ -27,6 +28,12 @@ export async function freshDatabase(): Promise<FreshDatabase> {
       await asOwner(server, (sql) => sql`drop role if exists ${sql(name)}`);
     },
   };
+}
+
+/** A client of its own, as another process would have; closed by whoever opened it. */
+export function opened(url: string, max = 3): AsyncDisposable & { sql: Sql } {
+  const sql = connect(url, { max });
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
 }
 
 /** PostgreSQL as a superuser, or a word about how to get one. */

@@ -11,10 +11,10 @@ export type AppOptions = {
   changed: () => void;
 };
 
-// What a request holds lives for as long as its batch: in a young heap of 8 MB half of it was copied each
-// time, which took a third of what a vote costs; in one of 16 MB it takes a fifth. The old one is looked
-// through before it has doubled: both together keep the app below 160 MB under votes and reads
-// (deno task bench http). The same stands in deno.json and in the Dockerfile.
+// What a request holds lives for as long as its batch: a young heap of 8 MB copied much of it each time.
+// The old one is looked through before it has doubled, or memory would be paid for time that nobody
+// misses. deno task bench http says what the app has under load, and bench profile what collecting costs.
+// The same stands in deno.json and in the Dockerfile.
 const HEAP = "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60";
 
 const HOSTS = "127.0.0.1,localhost,0.0.0.0";
