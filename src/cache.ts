@@ -89,7 +89,7 @@ export class Cache {
     const kept = await this.#claim(question, stamp);
     if (kept.answer) return kept.answer;
     const answer = await this.#fromDatabase(question);
-    await this.tier.put(question.key, answer, kept.stamp);
+    await this.tier.put(question, answer, kept.stamp);
     return answer;
   }
 

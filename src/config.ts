@@ -34,7 +34,7 @@ const schema = z.object({
   SITE_TITLE: z.string().min(1).max(100).default("Tallybook"),
   ADMIN_TOKEN: z.string().min(16, "shorter than 16 characters").optional(),
   COOKIE_SECRET: z.string().min(16, "shorter than 16 characters").optional(),
-  REFRESH_SECRET: z.string().min(16, "shorter than 16 characters").optional(),
+  NGINX_SECRET: z.string().min(16, "shorter than 16 characters").optional(),
   SIGNING_KEY: z.string().optional(),
   ACCESS: z.enum(["open", "guarded"]).default("open"),
   MODERATION: z.enum(["after", "before"]).default("after"),

@@ -3,7 +3,8 @@
 import { closePoll, foldPoll, pollStream } from "./commands/polls.ts";
 import type { Sql } from "./database.ts";
 import { AppError, reason } from "./errors.ts";
-import { type Job, pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
+import type { Job } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import { duePolls } from "$projections/polls.ts";
 import type { Appender } from "./store/append.ts";
@@ -15,7 +16,7 @@ const LOOK_MS = 500;
 const FORGET_EVERY = 7200;
 
 export function deadlines(sql: Sql, appender: Appender, streams: Streams): Job {
-  return async (signal) => {
+  return async ({ signal }) => {
     for (let turn = 0; !signal.aborted; turn++) {
       try {
         for (const due of await duePolls(sql)) await close(due);
@@ -23,7 +24,7 @@ export function deadlines(sql: Sql, appender: Appender, streams: Streams): Job {
       } catch (error) {
         log.warn("deadlines", { error: reason(error) });
       }
-      await pause(LOOK_MS, signal);
+      await delay(LOOK_MS, signal);
     }
   };
 

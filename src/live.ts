@@ -3,7 +3,7 @@
 import type { Recorded } from "$events/mod.ts";
 import type { Sql } from "./database.ts";
 import { reason } from "./errors.ts";
-import { pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
 import { log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { readHead } from "./store/read.ts";
@@ -119,7 +119,7 @@ class Room {
         log.warn("live", { error: reason(error) });
         for (const listener of this.listeners) this.drop(listener);
       }
-      await pause(Math.max(EVERY_MS, this.listeners.size * EVERY_MS_A_LISTENER));
+      await delay(Math.max(EVERY_MS, this.listeners.size * EVERY_MS_A_LISTENER));
     }
     this.#waiting = [];
     this.#telling = false;
@@ -212,7 +212,7 @@ export class Live implements AsyncDisposable {
         }
       } catch (error) {
         log.warn("live", { error: reason(error) });
-        await pause(500, signal);
+        await delay(500, signal);
       }
     }
     this.#running = undefined;

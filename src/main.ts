@@ -34,7 +34,6 @@ async function main(): Promise<void> {
   welcome(config, server.addr.port, token);
   await aborted(stop);
   setTimeout(() => Deno.exit(1), FORCED_EXIT_MS);
-  // Nginx is refreshed through this very door; a write that it closes on is answered as pending.
   await services.openWrites.idle(LAST_WRITES_MS);
   await services.live[Symbol.asyncDispose]();
   await server.shutdown();

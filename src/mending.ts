@@ -2,7 +2,8 @@
 import type { Projection } from "$projections/projection.ts";
 import type { Sql } from "./database.ts";
 import { AppError, reason } from "./errors.ts";
-import { type Job, pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
+import type { Job } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import { catchUp, projectionStates } from "./projector.ts";
 import { dropAbandoned, replay, withReplayLock } from "./replay.ts";
@@ -24,14 +25,14 @@ export class Mending {
     return this.#replaying;
   }
 
-  job: Job = async (signal) => {
+  job: Job = async ({ signal }) => {
     while (!signal.aborted) {
       try {
         await this.mend();
       } catch (error) {
         log.warn("mending", { error: reason(error) });
       }
-      await pause(LOOK_MS, signal);
+      await delay(LOOK_MS, signal);
     }
   };
 

@@ -40,9 +40,9 @@ export class Metrics {
     help: "Writes answered before they were visible everywhere",
     registers: [this.registry],
   });
-  readonly refreshFailures = new Counter({
-    name: "tallybook_refresh_failures_total",
-    help: "Refreshes that a Nginx did not take",
+  readonly nginxFailures = new Counter({
+    name: "tallybook_nginx_failures_total",
+    help: "Requests to raise page versions that an Nginx did not answer",
     labelNames: ["nginx"],
     registers: [this.registry],
   });

@@ -9,15 +9,15 @@ import { readHead, stillUnreadable } from "./store/read.ts";
 const DATABASE_MS = 1000;
 
 export function observe(services: Services): void {
-  const { metrics, follower, redis, appender, config, sql } = services;
+  const { metrics, freshness, leader, redis, appender, config, sql } = services;
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge({ name, help }, () => [{ value: read() }]);
 
-  gauge("tallybook_visible_position", "What every read sees", () => follower.visible);
+  gauge("tallybook_visible_position", "What every read sees", () => freshness.visible);
   gauge(
-    "tallybook_follower_holder",
-    "1 where this process brings the caches",
-    () => Number(follower.holder),
+    "tallybook_leader",
+    "1 where this process is the leader",
+    () => Number(leader.isLeader),
   );
   gauge("tallybook_append_queue", "Appends that wait for a batch", () => appender.waiting);
   gauge(

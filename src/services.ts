@@ -14,8 +14,10 @@ import type { Config } from "./config.ts";
 import type { Database, Sql } from "./database.ts";
 import { deadlines } from "./deadlines.ts";
 import { reason } from "./errors.ts";
-import { Follower, noRefresher } from "./follower.ts";
+import { Freshness } from "./freshness/freshness.ts";
+import { NginxVersions } from "./freshness/nginx_versions.ts";
 import { OpenWrites } from "./http/open.ts";
+import { Leader } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import { Live } from "./live.ts";
 import { Metrics } from "./metrics.ts";
@@ -32,8 +34,6 @@ import {
 } from "./secrets.ts";
 import { Appender } from "./store/append.ts";
 import { parseSigningKey } from "./store/heads.ts";
-import { NginxRefresher } from "./refresh.ts";
-import { Asked } from "./refresh/asked.ts";
 import { type CacheReport, cacheReport } from "./routes/facts.ts";
 import { Sessions } from "./sessions.ts";
 import { ShownTotals } from "./shown_totals.ts";
@@ -47,7 +47,8 @@ export type Secrets = {
   visitors: Keyed;
   email: string;
   signing: KeyObject;
-  refresh: string;
+  /** Proves to Nginx that a request to raise page versions comes from the service. */
+  nginx: string;
 };
 
 export type Services = {
@@ -61,10 +62,9 @@ export type Services = {
   /** How the caches do, as looked up within the last second. */
   recentReport: () => Promise<CacheReport>;
   cacheWatch: CacheWatch;
-  follower: Follower;
+  freshness: Freshness;
+  leader: Leader;
   visits: Visits;
-  /** Where readers' misses are told; undefined where no Nginx stands before the service. */
-  asked: Asked | undefined;
   live: Live;
   mending: Mending;
   metrics: Metrics;
@@ -89,7 +89,7 @@ export async function openServices(config: Config, database: Database): Promise<
     visitors: keyed(cookieSecret),
     email: await shared(sql, "email_key", randomSecret),
     signing: parseSigningKey(await signingKeyText(config)),
-    refresh: config.REFRESH_SECRET ?? await shared(sql, "refresh_secret", randomSecret),
+    nginx: config.NGINX_SECRET ?? await shared(sql, "nginx_secret", randomSecret),
   };
   const metrics = new Metrics();
   const wakeups = opened.use(new Wakeups());
@@ -101,8 +101,9 @@ export async function openServices(config: Config, database: Database): Promise<
   const appender: Appender = new Appender(sql, {
     hook: liveHook(projections),
     onCommit: (events) => {
-      follower.push(events);
+      const invalidated = freshness.committed(events);
       wakeups.wake();
+      return invalidated;
     },
     onUnknown: wakeups.wake,
     onError: (error) => log.error("after a commit", { error: reason(error) }),
@@ -121,14 +122,19 @@ export async function openServices(config: Config, database: Database): Promise<
   const report = () => cacheReport({ sums, sql, config });
   countCaches(metrics, report);
   const mending = new Mending(sql, projections);
-  const refresher = refresherOf({ config, sql, metrics, secret: secrets.refresh });
-  const follower: Follower = new Follower({
+  const nginxes = config.NGINX_URL.map((url) =>
+    new NginxVersions({
+      url,
+      secret: secrets.nginx,
+      onFailure: () => metrics.nginxFailures.inc({ nginx: new URL(url).host }),
+    })
+  );
+  const freshness: Freshness = new Freshness({ sql, embedded, cache: tier, nginxes });
+  const leader = new Leader({
     sql,
-    wakeups,
-    tier,
-    refresher: refresher ?? noRefresher,
     embedded,
     jobs: [
+      freshness.job,
       visits.job,
       ...(config.ACCESS_LOG ? [new AccessLog({ sql, appender, path: config.ACCESS_LOG }).job] : []),
       deadlines(sql, appender, streams),
@@ -136,16 +142,10 @@ export async function openServices(config: Config, database: Database): Promise<
       mending.job,
     ],
   });
-  const asked = refresher && new Asked({
-    sql,
-    embedded,
-    isHolder: () => follower.holder,
-    want: (copies) => refresher.want(copies),
-  });
-  if (asked) await opened.use(asked).listen();
+  await opened.use(freshness).listen();
   if (!embedded) await wakeups.listen(sql, (position) => appender.wrote(position));
-  await follower.start();
-  opened.use(follower);
+  leader.start();
+  opened.use(leader);
   opened.defer(() => appender.close());
   opened.use(visits);
   opened.use(live);
@@ -159,9 +159,9 @@ export async function openServices(config: Config, database: Database): Promise<
     sums,
     recentReport: remembered(report, REPORT_MS),
     cacheWatch,
-    follower,
+    freshness,
+    leader,
     visits,
-    asked,
     live,
     mending,
     metrics,
@@ -191,14 +191,6 @@ function countCaches(metrics: Metrics, report: () => Promise<CacheReport>): void
       ])
     );
   });
-}
-
-type RefresherOf = { config: Config; sql: Sql; metrics: Metrics; secret: string };
-
-function refresherOf({ config, ...more }: RefresherOf): NginxRefresher | undefined {
-  return config.NGINX_URL.length > 0
-    ? new NginxRefresher({ ...more, urls: config.NGINX_URL })
-    : undefined;
 }
 
 type TierOf = { redis: RedisLink | undefined; embedded: boolean; secret: string };

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { AppError, reason } from "./errors.ts";
-import { pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
 import { digest } from "./secrets.ts";
 import type { RedisLink } from "./cache/link.ts";
 
@@ -54,7 +54,7 @@ export class Sessions {
       try {
         return await this.#link?.run(command);
       } catch (error) {
-        if (performance.now() < until) await pause(RETRY_MS);
+        if (performance.now() < until) await delay(RETRY_MS);
         else throw new AppError("unavailable", `sessions: ${reason(error)}`, { retryAfter: 1 });
       }
     }

@@ -4,7 +4,7 @@ import { projections } from "$projections/mod.ts";
 import type { Config } from "./config.ts";
 import { connect, type Database, isConnectionError } from "./database.ts";
 import { AppError, reason } from "./errors.ts";
-import { pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
 import { log } from "./log.ts";
 import { catchUp, prepareProjections } from "./projector.ts";
 import { replay, withReplayLock } from "./replay.ts";
@@ -38,7 +38,7 @@ async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<
     } catch (error) {
       if (!isWaitable(error)) throw error;
       if (tries % SAY_EVERY === 0) log.warn("waiting for the database", { error: reason(error) });
-      await pause(LOOK_MS, signal);
+      await delay(LOOK_MS, signal);
     }
   }
 }

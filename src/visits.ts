@@ -6,7 +6,8 @@ import type { Redis } from "ioredis";
 import { isUnanswered, type RedisLink } from "./cache/link.ts";
 import { countVisits } from "./commands/visits.ts";
 import { reason } from "./errors.ts";
-import { type Job, pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
+import type { Job } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import type { ShownTotals } from "./shown_totals.ts";
 import type { Appender } from "./store/append.ts";
@@ -70,7 +71,7 @@ export class Visits implements AsyncDisposable {
    * That is shared, as another replica may have lost its Redis and know of neither.
    */
   async total(page: string, known: () => Promise<number>): Promise<number> {
-    if (this.#busy > 0) await Promise.race([this.#flushing, pause(WAIT_FOR_FLUSH_MS)]);
+    if (this.#busy > 0) await Promise.race([this.#flushing, delay(WAIT_FOR_FLUSH_MS)]);
     const [written, shown] = await Promise.all([known(), this.#shown.read(page)]);
     const pending = await this.#asked((redis) => redis.hget(PENDING, page));
     const total = written + (this.#counted.get(page) ?? 0) + Number(pending ?? 0);
@@ -94,9 +95,9 @@ export class Visits implements AsyncDisposable {
   }
 
   /** Runs on the follower's holder; what a process kept itself it writes down on its own. */
-  job: Job = async (signal) => {
+  job: Job = async ({ signal }) => {
     while (!signal.aborted) {
-      await pause(FLUSH_MS, signal);
+      await delay(FLUSH_MS, signal);
       await this.flush();
     }
   };

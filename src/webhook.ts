@@ -5,7 +5,8 @@ import type { EventType, Recorded } from "$events/mod.ts";
 import type { Config } from "./config.ts";
 import type { Sql } from "./database.ts";
 import { reason } from "./errors.ts";
-import { type Job, pause } from "./follower.ts";
+import { delay } from "./async/delay.ts";
+import type { Job } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import { randomSecret, shared } from "./secrets.ts";
 import { readHead } from "./store/read.ts";
@@ -20,7 +21,7 @@ type Options = { config: Config; sql: Sql; wakeups: Wakeups };
 
 export function webhook({ config, sql, wakeups }: Options): Job {
   const url = config.WEBHOOK_URL;
-  return async (signal) => {
+  return async ({ signal }) => {
     if (url === undefined) return;
     while (!signal.aborted) {
       try {
@@ -29,7 +30,7 @@ export function webhook({ config, sql, wakeups }: Options): Job {
       } catch (error) {
         // The database said no for a moment: on from the checkpoint, so nothing is left out.
         log.warn("webhook", { error: reason(error) });
-        await pause(FIRST_RETRY_MS, signal);
+        await delay(FIRST_RETRY_MS, signal);
       }
     }
   };
@@ -77,7 +78,7 @@ async function deliver(event: Recorded, { url, secret, signal }: Target): Promis
     } catch (error) {
       log.warn("webhook", { position, error: reason(error) });
     }
-    await pause(wait, signal);
+    await delay(wait, signal);
   }
   return false;
 }
@@ -86,13 +87,14 @@ async function deliver(event: Recorded, { url, secret, signal }: Target): Promis
 async function checkpoint(sql: Sql): Promise<number> {
   const { position } = await readHead(sql);
   await sql`
-    insert into checkpoints (name, position) values ('webhook', ${position})
-    on conflict (name) do nothing`;
+    insert into checkpoints (site, name, position) values (1, 'webhook', ${position})
+    on conflict (site, name) do nothing`;
   const [row] = await sql<{ position: number }[]>`
-    select position from checkpoints where name = 'webhook'`;
+    select position from checkpoints where site = 1 and name = 'webhook'`;
   return row?.position ?? position;
 }
 
 async function saveCheckpoint(sql: Sql, position: number): Promise<void> {
-  await sql`update checkpoints set position = ${position} where name = 'webhook'`;
+  await sql`
+    update checkpoints set position = ${position} where site = 1 and name = 'webhook'`;
 }

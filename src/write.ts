@@ -2,7 +2,7 @@
 // A decision that was overtaken is taken again on what is there now.
 import type { Recorded } from "$events/mod.ts";
 import type { Decision } from "./commands/decision.ts";
-import { AppError } from "./errors.ts";
+import { AppError, type Code } from "./errors.ts";
 import type { Context } from "./http/context.ts";
 import { say } from "./http/said.ts";
 import { callerOf } from "./http/visitor.ts";
@@ -14,7 +14,13 @@ import type { Streams } from "./streams.ts";
 export type ReadStream = (stream: string) => Promise<Recorded[]>;
 
 /** The events that the answer is built from: of this request, or of the one it repeats. */
-export type Written = { events: Recorded[]; position: number; replayed: boolean };
+export type Written = {
+  events: Recorded[];
+  position: number;
+  replayed: boolean;
+  /** Of this request's own commit: see Freshness.committed(). */
+  invalidated?: Promise<boolean>;
+};
 
 const MAX_TRIES = 50;
 
@@ -23,17 +29,31 @@ export async function write(
   decide: (read: ReadStream) => Promise<Decision> | Decision,
 ): Promise<Written> {
   const idempotency = idempotencyOf(c);
+  const { freshness, config } = c.get("services");
   const earlier = idempotency && await answered(c, idempotency);
-  const written = earlier ?? await attempt(c, decide, idempotency);
-  const { follower, config, metrics } = c.get("services");
-  const visible = await follower.wait(written.position, config.VISIBLE_WAIT_MS);
-  say(c, "Tallybook-Position", String(written.position));
-  if (!visible) {
-    metrics.pending.inc();
-    say(c, "Tallybook-Visible", "pending");
-  }
-  if (written.replayed) say(c, "Idempotency-Replayed", "true");
+  const written = earlier ?? await attempt(c, decide, idempotency).catch(async (error) => {
+    // A refusal tells its reader what others wrote: "closed" must show on the next page.
+    if (isDecision(error)) sayVisible(c, await freshness.waitForHead(config.VISIBLE_WAIT_MS));
+    throw error;
+  });
+  const { position, invalidated, replayed } = written;
+  sayVisible(c, await freshness.waitFor(position, config.VISIBLE_WAIT_MS, invalidated));
+  say(c, "Tallybook-Position", String(position));
+  if (replayed) say(c, "Idempotency-Replayed", "true");
   return written;
+}
+
+function sayVisible(c: Context, visible: boolean): void {
+  if (visible) return;
+  c.get("services").metrics.pending.inc();
+  say(c, "Tallybook-Visible", "pending");
+}
+
+const DECISIONS: Code[] = ["forbidden", "not_found", "conflict", "gone", "stale"];
+
+/** Whether it rests on what is in the log, not on the request alone or on what could not be reached. */
+function isDecision(error: unknown): boolean {
+  return error instanceof AppError && DECISIONS.includes(error.code);
 }
 
 async function attempt(
@@ -54,13 +74,13 @@ async function attempt(
         actor: c.get("admin") ? "admin" : "visitor",
       } as const;
       const key = idempotency ? { key: idempotency.key } : {};
-      const { events, last, replayed } = await services.appender.append({
+      const { events, last, replayed, invalidated } = await services.appender.append({
         ...decision,
         meta: { ...meta, ...key },
         idempotency,
       });
       for (const { stream } of decision.streams) services.streams.forget(stream);
-      return { events, position: last, replayed };
+      return { events, position: last, replayed, invalidated };
     } catch (error) {
       if (!isOvertaken(error)) return await orTwin(c, error, idempotency);
       services.streams.forget(error.detail.stream ?? "");

@@ -1,6 +1,6 @@
 // What a line of Nginx's access log tells: a view of a page, and how its cache did.
 import { z } from "zod";
-import { isStored } from "../refresh/copies.ts";
+import { isCachedPath } from "../freshness/cached_paths.ts";
 
 const schema = z.object({
   method: z.string(),
@@ -9,7 +9,6 @@ const schema = z.object({
   cache: z.string(),
   type: z.string(),
   wish: z.string(),
-  refresh: z.string(),
 });
 
 export type Line = z.infer<typeof schema>;
@@ -27,7 +26,7 @@ export function parseLine(text: string): Line | undefined {
 const NO_PAGE = /\/results$|\.csv$/;
 
 export function isPage(path: string): boolean {
-  return isStored(path, undefined) && !NO_PAGE.test(path);
+  return isCachedPath(path, undefined) && !NO_PAGE.test(path);
 }
 
 /**
@@ -35,8 +34,8 @@ export function isPage(path: string): boolean {
  * the others only as pages for people.
  */
 export function viewOf(line: Line): string | undefined {
-  const { method, uri, status, type, wish, refresh } = line;
-  if (method !== "GET" || refresh !== "" || !isPage(uri)) return undefined;
+  const { method, uri, status, type, wish } = line;
+  if (method !== "GET" || !isPage(uri)) return undefined;
   const isHtml = status === 200 ? type.startsWith("text/html") : status === 304 && wish === "html";
   const isHome = uri === "/" && (status === 200 || status === 304);
   return isHtml || isHome ? uri : undefined;
@@ -47,11 +46,11 @@ const LOOKED_UP = ["HIT", "MISS", "EXPIRED", "STALE"];
 
 /** How the cache did, and for which kind of address. */
 export function lookupOf(line: Line): { kind: string; hit: boolean } | undefined {
-  if (line.refresh !== "" || !LOOKED_UP.includes(line.cache)) return undefined;
+  if (!LOOKED_UP.includes(line.cache)) return undefined;
   return { kind: kindOfPath(line.uri), hit: line.cache === "HIT" };
 }
 
 function kindOfPath(uri: string): string {
   if (uri.startsWith("/assets/")) return "/assets";
-  return isStored(uri, "known") ? uri.replace(/\d+/, ":id") : "other";
+  return isCachedPath(uri, "known") ? uri.replace(/\d+/, ":id") : "other";
 }

@@ -1,5 +1,5 @@
 // Follows Nginx's access log: the one source for page views and for how well Nginx's cache does. It
-// is followed by the holder alone. How far the views are in the log says the log itself, in the
+// is followed by the leader alone. How far the views are in the log says the log itself, in the
 // same append as they; so a crash at any moment counts nothing twice and loses nothing.
 import { hash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
@@ -8,7 +8,8 @@ import { countVisits } from "../commands/visits.ts";
 import type { CacheCounts } from "../cache.ts";
 import type { Sql } from "../database.ts";
 import { reason } from "../errors.ts";
-import { type Job, pause } from "../follower.ts";
+import { delay } from "../async/delay.ts";
+import type { Job } from "../leader/leader.ts";
 import { log } from "../log.ts";
 import type { Appender } from "../store/append.ts";
 import { lookupOf, parseLine, viewOf } from "./line.ts";
@@ -38,14 +39,14 @@ export class AccessLog {
     this.#path = path;
   }
 
-  job: Job = async (signal) => {
+  job: Job = async ({ signal }) => {
     while (!signal.aborted) {
       try {
         await this.follow(signal);
       } catch (error) {
         log.warn("access log", { error: reason(error) });
       }
-      await pause(LOOK_MS, signal);
+      await delay(LOOK_MS, signal);
     }
   };
 
@@ -133,14 +134,18 @@ export async function nginxCounts(sql: Sql): Promise<CacheCounts[]> {
 }
 
 async function readState(sql: Sql): Promise<State | undefined> {
-  const [row] = await sql<{ value: string }[]>`select value from settings where name = ${NAME}`;
-  return row ? stateSchema.parse(JSON.parse(row.value)) : undefined;
+  const [row] = await sql`
+    select file, byte_offset as offset, lookups as counts from access_log_progress where site = 1`;
+  return row ? stateSchema.parse(row) : undefined;
 }
 
 async function writeState(sql: Sql, state: State): Promise<void> {
+  const { file, offset, counts } = state;
   await sql`
-    insert into settings (name, value) values (${NAME}, ${JSON.stringify(state)})
-    on conflict (name) do update set value = excluded.value`;
+    insert into access_log_progress (site, file, byte_offset, lookups)
+    values (1, ${file}, ${offset}, ${JSON.stringify(counts)}::text::jsonb)
+    on conflict (site) do update set
+      file = excluded.file, byte_offset = excluded.byte_offset, lookups = excluded.lookups`;
 }
 
 /** A file is known by its first line, which holds a time and a request id: no other begins so. */

@@ -19,14 +19,17 @@ export class MemoryTier implements Tier {
 
   get({ key, tags }: Lookup): Promise<Kept> {
     const kept = this.#kept.get(key);
-    const good = kept && kept.until > performance.now() && kept.position >= this.#floor &&
-      tags.every((tag) => (this.#tags.get(tag) ?? 0) <= kept.position);
+    const good = kept && kept.until > performance.now() && this.#isCurrent(tags, kept);
     return Promise.resolve({ answer: good ? kept : undefined, stamp: "" });
   }
 
-  put(key: string, answer: Answer): Promise<void> {
+  #isCurrent(tags: string[], { position }: Answer): boolean {
+    return position >= this.#floor && tags.every((tag) => (this.#tags.get(tag) ?? 0) <= position);
+  }
+
+  put({ key, tags }: Lookup, answer: Answer): Promise<void> {
     const old = this.#kept.get(key);
-    if (!old || old.position <= answer.position) {
+    if ((!old || old.position <= answer.position) && this.#isCurrent(tags, answer)) {
       this.#kept.delete(key);
       const until = performance.now() + this.#ttlMs * (0.9 + Math.random() * 0.2);
       this.#kept.set(key, { ...answer, until });
@@ -48,6 +51,10 @@ export class MemoryTier implements Tier {
   dropAll(position: number): Promise<void> {
     this.#floor = Math.max(this.#floor, position);
     this.#tags.clear();
+    return this.clear();
+  }
+
+  endLease(): Promise<void> {
     return this.clear();
   }
 

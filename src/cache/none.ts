@@ -11,6 +11,7 @@ export class NoTier implements Tier {
     return Promise.resolve({ mine: true, kept: { stamp: "" } });
   }
   async drop(): Promise<void> {}
+  async endLease(): Promise<void> {}
   async dropAll(): Promise<void> {}
   takeOver(): void {}
   async renew(): Promise<void> {}

@@ -25,7 +25,7 @@ type Links = { link: RedisLink; keeper: RedisLink };
 
 export class RedisTier implements Tier {
   readonly #link: RedisLink;
-  /** The follower's own: that a reader was answered late must not cost it the lease. */
+  /** For drops and the lease: that a reader was answered late must cost neither. */
   readonly #keeper: RedisLink;
   readonly #ttlMs: number;
   readonly #signed: SignedAnswers;
@@ -55,12 +55,13 @@ export class RedisTier implements Tier {
     return overtaken ? { stamp: lease } : { answer, stamp: lease };
   }
 
-  async put(key: string, { position, text }: Answer, stamp: string): Promise<void> {
+  async put({ key, tags }: Lookup, { position, text }: Answer, stamp: string): Promise<void> {
     if (stamp === NO_LEASE) return;
     const value = this.#signed.write(key, { generation: stamp, position, text });
     const ms = Math.round(this.#ttlMs * (0.9 + Math.random() * 0.2));
     await this.#quietly(async (redis) => {
-      await redis.eval(PUT, 1, valueKey(key), position, value, ms);
+      const keys = [valueKey(key), ...tags.map(tagKey)];
+      await redis.eval(PUT, keys.length, ...keys, position, value, ms);
       await redis.del(claimKey(key));
     });
   }
@@ -77,26 +78,24 @@ export class RedisTier implements Tier {
     return { mine: taken !== null, kept };
   }
 
+  /** By whichever process: a tag only ever moves on, so that drops may overtake each other. */
+  async drop(tags: ReadonlySet<string>, position: number): Promise<void> {
+    if (tags.size === 0) return;
+    const keys = [...tags].map(tagKey);
+    // Twice the longest life of an answer, so that no answer outlives the tag against it.
+    const ms = this.#ttlMs * 2 + 60_000;
+    await this.#keeper.run(
+      (redis) => redis.eval(DROP, keys.length, ...keys, position, ms),
+      PATIENCE_MS,
+    );
+  }
+
   /**
    * While Redis cannot be reached its lease runs out; only when it surely has is the drop as good
    * as done. What Redis held before is then never believed again: the generation is a new one.
    */
-  async drop(tags: ReadonlySet<string>, position: number): Promise<void> {
-    if (tags.size === 0 && !this.#lost) return;
-    if (!this.#lost) {
-      try {
-        const keys = [...tags].map(tagKey);
-        // Twice the longest life of an answer, so that no answer outlives the tag against it.
-        const ms = this.#ttlMs * 2 + 60_000;
-        await this.#keeper.run(
-          (redis) => redis.eval(DROP, keys.length, ...keys, position, ms),
-          PATIENCE_MS,
-        );
-        return;
-      } catch (error) {
-        this.#lose(error);
-      }
-    }
+  async endLease(): Promise<void> {
+    this.#lose("a change could not be dropped");
     await this.#leaseEnd();
   }
 
@@ -119,7 +118,7 @@ export class RedisTier implements Tier {
   }
 
   takeOver(): void {
-    this.#lose("a new follower");
+    this.#lose("a new leader");
     this.#renewedAt = performance.now();
   }
 
@@ -199,7 +198,7 @@ export class RedisTier implements Tier {
   }
 
   #lose(error: unknown): void {
-    if (!this.#lost) log.warn("answers in redis are not believed", { error: reason(error) });
+    if (!this.#lost) log.warn("redis cache disabled: lease lost", { error: reason(error) });
     this.#lost = true;
     this.#clock = undefined;
     this.#generation = randomUUID();

@@ -11,8 +11,12 @@ if ARGV[3] == '1' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if now < expiry then redis.call('SET', KEYS[1], ARGV[1], 'PXAT', expiry) end
 return now`;
 
-// KEYS: the answer. ARGV: position, value, milliseconds.
+// KEYS: the answer, its tags. ARGV: position, value, milliseconds. What a tag has overtaken already would
+// never be believed, and may hold text that was erased meanwhile.
 export const PUT = `
+for i = 2, #KEYS do
+  if tonumber(redis.call('GET', KEYS[i]) or '0') > tonumber(ARGV[1]) then return 0 end
+end
 local old = redis.call('GET', KEYS[1])
 if old then
   local gen, position = string.match(old, '^(%S+) (%d+)')

@@ -13,21 +13,26 @@ export type Claim = { mine: boolean; kept: Kept };
 export type Tier = AsyncDisposable & {
   /** The kept answer, unless one of its tags changed after it was worked out. */
   get(lookup: Lookup): Promise<Kept>;
-  /** Keeps an answer; an older one never takes the place of a newer one. */
-  put(key: string, answer: Answer, stamp: string): Promise<void>;
+  /** Keeps an answer, unless a newer one is kept or one of its tags has changed since. */
+  put(lookup: Lookup, answer: Answer, stamp: string): Promise<void>;
   /**
    * `mine` for the one process that is to load a key just now; the others claim it again soon. What
    * is kept is looked up after the claim: another may have loaded it, and gone, since the last look.
    * While nothing can be kept there is nothing to look for, and everybody loads.
    */
   claim(lookup: Lookup, stamp: string): Promise<Claim>;
-  /** From here on, answers with these tags from before this position are not believed. */
+  /**
+   * From here on, answers with these tags from before this position are not believed. Any process may
+   * call it; it fails where the cache cannot be reached.
+   */
   drop(tags: ReadonlySet<string>, position: number): Promise<void>;
+  /** In place of a drop that failed, by the leader alone: nothing kept so far is believed any more. */
+  endLease(): Promise<void>;
   /** The same for every answer, whatever its tags. */
   dropAll(position: number): Promise<void>;
-  /** Called by a process that is from now on the one to drop and to renew. */
+  /** Called by a process that is from now on the leader. */
   takeOver(): void;
-  /** Called all the while by whoever has dropped everything up to the head. */
+  /** Called all the while by the leader, as long as nothing waits to be dropped by it. */
   renew(): Promise<void>;
   /** Takes the bytes of these kinds of answers away, also of those not believed any more. */
   wipe(kinds: string[]): Promise<void>;

@@ -8,10 +8,10 @@ import type { Services } from "../services.ts";
 import { arriving } from "./body.ts";
 import { conditional } from "./conditional.ts";
 import { type Context, wantsHtml } from "./context.ts";
-import { markCopy } from "./copies.ts";
 import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./guards.ts";
 import type { Handle } from "./endpoint.ts";
 import type { Limits } from "./limits.ts";
+import { allowNginxToStore, isForNginx } from "./nginx_cache.ts";
 import { guardPage, isHtml } from "./page_guard.ts";
 import { addSaid, say } from "./said.ts";
 import { countView } from "./views.ts";
@@ -39,7 +39,7 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
     try {
       shareReads(c);
       checkOrigin(c);
-      c.set("visitor", readVisitor(c));
+      c.set("visitor", isForNginx(c) ? undefined : readVisitor(c));
       const admin = isAdmin(c);
       c.set("admin", typeof admin === "boolean" ? admin : await admin);
       if (isWriting && services.config.RATE_LIMIT) limits.takeWrite(c);
@@ -50,7 +50,7 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
       if (isWriting) services.openWrites.leave();
     }
     if (c.get("finished") !== response) response = await finish(c, response);
-    markCopy(c, response);
+    allowNginxToStore(c, response);
     countView(c, response);
     observe(c, response, started);
     return response;

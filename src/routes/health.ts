@@ -42,7 +42,7 @@ async function askDatabase({ sql }: Services): Promise<Facts | undefined> {
 }
 
 export async function healthOf(services: Services): Promise<Health> {
-  const { redis, embedded, follower } = services;
+  const { redis, embedded, freshness } = services;
   const facts = await askDatabase(services);
   const redisOk = redis === undefined || redis.closedCircuit;
   const projections = facts?.states.map(({ name, position, error }) => ({
@@ -61,7 +61,7 @@ export async function healthOf(services: Services): Promise<Health> {
     postgres: facts ? "ok" : "down",
     cache: redis ? "redis" : embedded ? "memory" : "none",
     position: facts?.position,
-    visible: follower.visible,
+    visible: freshness.visible,
     projections,
     unreadable,
   };

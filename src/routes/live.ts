@@ -21,7 +21,7 @@ const NEWEST = 10;
 const STREAM = { "content-type": "text/event-stream" };
 
 async function live(c: Context, topic: Topic, after: number | undefined): Promise<Response> {
-  const { live, follower, sql, config } = c.get("services");
+  const { live, freshness, sql, config } = c.get("services");
   c.header("Cache-Control", "no-store");
   c.header("X-Accel-Buffering", "no");
   // Nobody would ever read, or end, the stream behind a HEAD.
@@ -32,7 +32,7 @@ async function live(c: Context, topic: Topic, after: number | undefined): Promis
   return c.body(
     live.join(topic, {
       since: seen !== undefined && seen <= head ? seen : undefined,
-      visible: (position) => follower.wait(position, config.VISIBLE_WAIT_MS),
+      visible: (position) => freshness.waitFor(position, config.VISIBLE_WAIT_MS),
     }),
     200,
     STREAM,

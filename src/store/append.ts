@@ -13,13 +13,20 @@ import { readEvents } from "./read.ts";
 export type { Append, Expected, Guard, Hook, StreamAppend } from "./batch.ts";
 export type { Idempotency } from "./statements.ts";
 
-/** The events of an append, and whether they are those of an earlier one with the same key. */
-export type Appended = { events: Recorded[]; first: number; last: number; replayed: boolean };
+export type Appended = {
+  events: Recorded[];
+  first: number;
+  last: number;
+  /** The events are those of an earlier append with the same idempotency key. */
+  replayed: boolean;
+  /** What onCommit answered for the batch; undefined where this append wrote nothing. */
+  invalidated?: Promise<boolean>;
+};
 
 export type AppenderOptions = {
   hook?: Hook;
   /** Called after each commit, in log order, before the callers are answered. */
-  onCommit?: (events: Recorded[]) => void;
+  onCommit?: (events: Recorded[]) => Promise<boolean> | undefined;
   /** Nobody can say whether the last batch is in the log: it was not told of above. */
   onUnknown?: () => void;
   onBatch?: (facts: { appends: number; events: number; seconds: number }) => void;
@@ -31,9 +38,11 @@ export type AppenderOptions = {
 
 const MAX_QUEUE = 20_000;
 
+type Settled = Outcome & { invalidated?: Promise<boolean> };
+
 type Waiting = {
   prepared: Prepared;
-  settle: (outcome: Outcome | { failure: unknown }) => void;
+  settle: (outcome: Settled | { failure: unknown }) => void;
   given: boolean;
 };
 
@@ -92,7 +101,7 @@ export class Appender {
     }
   }
 
-  #enqueue(prepared: Prepared): Promise<Outcome> {
+  #enqueue(prepared: Prepared): Promise<Settled> {
     this.#refuseWhenFull();
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
@@ -135,12 +144,15 @@ export class Appender {
       this.#options.onUnknown?.();
       return await this.#recover(batch, error);
     }
-    try {
-      this.#publish(outcomes, started);
-    } catch (error) {
-      this.#options.onError?.(error);
-    }
-    batch.forEach((waiting, i) => waiting.settle(outcomes[i] ?? { failure: new Error("lost") }));
+    const invalidated = this.#publish(outcomes, started);
+    batch.forEach((waiting, i) => {
+      const outcome = outcomes[i];
+      if (outcome === undefined) waiting.settle({ failure: new Error("lost") });
+      // One that wrote nothing rests on what others committed, not on this batch.
+      else if ("events" in outcome && outcome.events.length > 0) {
+        waiting.settle({ ...outcome, invalidated });
+      } else waiting.settle(outcome);
+    });
   }
 
   /** Without savepoints while nothing fails, which is nearly always: each costs a turn. */
@@ -172,11 +184,15 @@ export class Appender {
     for (const waiting of batch) if (!waiting.given) await this.#commit([waiting]);
   }
 
-  #publish(outcomes: Outcome[], started: number): void {
-    const events = eventsOf(outcomes);
-    const seconds = (performance.now() - started) / 1000;
-    this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
-    if (events.length > 0) this.#options.onCommit?.(events);
+  #publish(outcomes: Outcome[], started: number): Promise<boolean> | undefined {
+    try {
+      const events = eventsOf(outcomes);
+      const seconds = (performance.now() - started) / 1000;
+      this.#options.onBatch?.({ appends: outcomes.length, events: events.length, seconds });
+      if (events.length > 0) return this.#options.onCommit?.(events);
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
   }
 }
 

@@ -32,8 +32,9 @@ async function grantTables(tx: Tx, role: string): Promise<void> {
   await tx`grant select, insert on events to ${to}`;
   await tx`grant select, update on counter to ${to}`;
   await tx`grant select, insert, delete on keys to ${to}`;
-  await tx`grant select, insert, update, delete on idempotency, checkpoints to ${to}`;
-  await tx`grant select, insert, update on settings, shown_totals to ${to}`;
+  await tx`grant select, insert, update, delete on idempotency, checkpoints, nginx_contacts
+    to ${to}`;
+  await tx`grant select, insert, update on settings, shown_totals, access_log_progress to ${to}`;
   await tx`grant select on migrations to ${to}`;
   await tx`grant usage, select, update on all sequences in schema public to ${to}`;
   await tx`do $$ begin execute format('revoke temporary on database %I from public',

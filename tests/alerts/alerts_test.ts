@@ -34,7 +34,7 @@ describe("the alert rules", () => {
       "batch_appends",
       "projection_lag",
       "cache_lookups",
-      "refresh_failures_total",
+      "nginx_failures_total",
       "live_listeners",
       "pool_connections",
       "pool_size",

@@ -27,10 +27,10 @@ describe("laying out the secrets of a system of containers", () => {
   it("takes what is given, by value or as a file, over what was made before", async () => {
     await layOut(root, {});
     await Deno.writeTextFile(`${root}/given`, "from a file\n");
-    await layOut(root, { REDIS_PASSWORD: "a/b@c", REFRESH_SECRET_FILE: `${root}/given` });
+    await layOut(root, { REDIS_PASSWORD: "a/b@c", NGINX_SECRET_FILE: `${root}/given` });
     assertEquals(text("cache/password"), "a/b@c");
     assertEquals(new URL(text("cache/url")).password, encodeURIComponent("a/b@c"));
-    assertEquals(text("edge/refresh_secret"), "from a file");
+    assertEquals(text("edge/nginx_secret"), "from a file");
   });
 
   it("refuses a given file that is empty or not there", async () => {

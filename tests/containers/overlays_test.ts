@@ -10,7 +10,7 @@ const SECRETS = [
   "owner_password",
   "service_password",
   "redis_password",
-  "refresh_secret",
+  "nginx_secret",
   "cookie_secret",
   "admin_token",
 ];

@@ -33,7 +33,7 @@ export async function asOwner<Result>(
 export async function holderOf(stack: Stack): Promise<number> {
   const found = await Promise.all(stack.appUrls.map(async (url) => {
     const text = await (await fetch(`${url}/metrics`)).text();
-    return /^tallybook_follower_holder 1$/m.test(text);
+    return /^tallybook_leader 1$/m.test(text);
   }));
   return found.indexOf(true);
 }

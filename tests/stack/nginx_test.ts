@@ -19,7 +19,7 @@ describe("Nginx in front of the app", () => {
   const get = (path: string, headers: HeadersInit = {}) => ask(stack.url + path, { headers });
   const fill = (path: string, headers: Record<string, string> = {}) =>
     get(path, {
-      "x-tallybook-refresh": stack.secrets.REFRESH_SECRET,
+      "x-tallybook-refresh": stack.secrets.NGINX_SECRET,
       "x-tallybook-copy": `mark of ${path}`,
       "x-tallybook-life": "4",
       ...headers,

@@ -50,7 +50,7 @@ write_replicas() {
     for address in $joined; do echo "  $address 1;"; done
     echo '}'
     echo "map \"\$from_app \$http_x_tallybook_refresh\" \$refresh {"
-    echo "  default \"\"; \"1 $(cat /secrets/edge/refresh_secret)\" 1;"
+    echo "  default \"\"; \"1 $(cat /secrets/edge/nginx_secret)\" 1;"
     echo '}'
   } >run/refresh.conf
 }

@@ -2,7 +2,7 @@
 // the network it is spoken to on, which is found by a name that only that network knows.
 import { lookup } from "node:dns/promises";
 import { AppError } from "../../errors.ts";
-import { pause } from "../../follower.ts";
+import { delay } from "../../async/delay.ts";
 
 export type OwnAddress = { address: string; network: string };
 
@@ -17,7 +17,7 @@ export async function ownAddress(name: string): Promise<OwnAddress> {
       named.some((found) => found.address === address)
     );
     if (own?.cidr) return { address: own.address, network: own.cidr };
-    await pause(AGAIN_MS);
+    await delay(AGAIN_MS);
   }
   throw new AppError("unavailable", `no address here has this name: ${name}`);
 }

@@ -16,7 +16,7 @@ const SECRETS: Record<string, Secret> = {
   OWNER_PASSWORD: { folder: "owner", file: "password", make: randomSecret },
   SERVICE_PASSWORD: { folder: "data", file: "password", make: randomSecret },
   REDIS_PASSWORD: { folder: "cache", file: "password", make: randomSecret },
-  REFRESH_SECRET: { folder: "edge", file: "refresh_secret", make: randomSecret },
+  NGINX_SECRET: { folder: "edge", file: "nginx_secret", make: randomSecret },
   SIGNING_KEY: { folder: "app", file: "signing_key", make: newSigningKey },
   ADMIN_TOKEN: { folder: "app", file: "admin_token", make: () => "" },
   COOKIE_SECRET: { folder: "app", file: "cookie_secret", make: () => "" },

@@ -1,8 +1,9 @@
 // The service as it runs in production, on this machine and without containers, for as long as somebody
 // holds it. Tests, benchmarks and `deno task stack` all stand on these two functions.
+import { AppError } from "../../errors.ts";
 import { createApp, migrate } from "./app.ts";
 import { Keeper } from "./keeper.ts";
-import { createNginx } from "./nginx.ts";
+import { createNginx, type Nginx } from "./nginx.ts";
 import type { Part } from "./part.ts";
 import { freePort } from "./ports.ts";
 import { createPostgres } from "./postgres.ts";
@@ -30,11 +31,13 @@ export type Servers = AsyncDisposable & {
 
 export type Stack = Servers & {
   apps: Part[];
+  /** The first of them, and what belongs to it. */
   nginx: Part;
   url: string;
-  appUrls: string[];
-  statusUrl: string;
+  insideUrl: string;
   accessLog: string;
+  nginxes: Nginx[];
+  appUrls: string[];
   secrets: Secrets;
   /** STACK_URL, APP_URLS, DATABASE_URL and the others that a command is given. */
   env: Record<string, string>;
@@ -42,8 +45,10 @@ export type Stack = Servers & {
 
 export type StackOptions = {
   replicas?: number;
-  /** Nginx's port; a free one if not given. */
+  /** The first Nginx' port; a free one if not given. */
   port?: number;
+  /** How many Nginx stand before the same app processes; one if not given. */
+  nginxes?: number;
   /** For the app processes, over this process's own environment. */
   env?: Record<string, string>;
   /** A script to run in place of src/main.ts. */
@@ -98,15 +103,18 @@ async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> 
   parts.push(servers.postgres, servers.redis);
   const given = options.env ?? {};
   const secrets = stackSecrets(given);
-  const port = options.port ?? freePort();
-  const nginxUrl = `http://127.0.0.1:${port}`;
+  const places = Array.from({ length: options.nginxes ?? 1 }, (_, index) => ({
+    name: index === 0 ? "nginx" : `nginx-${index + 1}`,
+    port: index === 0 && options.port ? options.port : freePort(),
+    insidePort: freePort(),
+  }));
   const accessLog = `${keeper.dir}/nginx/logs/access.log`;
   const env = {
     DATABASE_URL: servers.databaseUrl,
     // Not for the app: its role adds to the log and changes nothing in it.
     OWNER_DATABASE_URL: "",
     REDIS_URL: servers.redisUrl,
-    NGINX_URL: nginxUrl,
+    NGINX_URL: places.map(({ insidePort }) => `http://127.0.0.1:${insidePort}`).join(","),
     TRUSTED_PROXIES: "127.0.0.1",
     ACCESS_LOG: accessLog,
     ...given,
@@ -121,16 +129,21 @@ async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> 
     { length: options.replicas ?? 1 },
     (_, index) => createApp(keeper, index + 1, appOptions),
   );
-  const nginx = await createNginx(keeper, await serverUser(), {
-    root,
-    port,
-    appPorts: apps.map((app) => app.port),
-    refreshSecret: secrets.REFRESH_SECRET,
-    limits: (given.RATE_LIMIT ?? Deno.env.get("RATE_LIMIT")) !== "off",
-    changed,
-  });
-  parts.push(nginx.part, ...apps);
-  await Promise.all([nginx.part, ...apps].map((part) => part.start()));
+  const user = await serverUser();
+  const nginxes = await Promise.all(places.map((place) =>
+    createNginx(keeper, user, {
+      ...place,
+      root,
+      appPorts: apps.map((app) => app.port),
+      nginxSecret: secrets.NGINX_SECRET,
+      limits: (given.RATE_LIMIT ?? Deno.env.get("RATE_LIMIT")) !== "off",
+      changed,
+    })
+  ));
+  const [nginx] = nginxes;
+  if (nginx === undefined) throw new AppError("invalid", "a stack has at least one Nginx");
+  parts.push(...nginxes.map(({ part }) => part), ...apps);
+  await Promise.all([...nginxes.map(({ part }) => part), ...apps].map((part) => part.start()));
   const appUrls = apps.map((app) => `http://127.0.0.1:${app.port}`);
   return {
     ...servers,
@@ -138,8 +151,9 @@ async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> 
     nginx: nginx.part,
     url: nginx.url,
     appUrls,
-    statusUrl: nginx.statusUrl,
+    insideUrl: nginx.insideUrl,
     accessLog,
+    nginxes,
     secrets,
     env: {
       ...ownerEnv,

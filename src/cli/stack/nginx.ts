@@ -1,56 +1,57 @@
 // Nginx with the project's own nginx.conf, copied byte for byte beside the small files that say what is
-// different here: addresses, ports, the refresher's secret.
+// different here: addresses, ports, the service's secret.
 import type { Keeper } from "./keeper.ts";
 import { Part } from "./part.ts";
-import { freePort } from "./ports.ts";
 import type { ServerUser } from "./user.ts";
 
 export type NginxOptions = {
   root: string;
+  /** Distinguishes several of one stack. */
+  name: string;
   port: number;
+  insidePort: number;
   appPorts: number[];
-  refreshSecret: string;
+  nginxSecret: string;
   limits: boolean;
 };
 
-export type Nginx = { part: Part; url: string; statusUrl: string; accessLog: string };
+export type Nginx = { part: Part; url: string; insideUrl: string; accessLog: string };
 
 export async function createNginx(
   keeper: Keeper,
   user: ServerUser,
   options: NginxOptions & { changed: () => void },
 ): Promise<Nginx> {
-  const dir = `${keeper.dir}/nginx`;
-  const insidePort = freePort();
-  const statusUrl = `http://127.0.0.1:${insidePort}/status`;
+  const dir = `${keeper.dir}/${options.name}`;
+  const insideUrl = `http://127.0.0.1:${options.insidePort}`;
   for (const path of ["", "/run", "/logs", "/temp", "/cache"]) await user.mkdir(dir + path);
   await user.write(`${dir}/nginx.conf`, await Deno.readTextFile(`${options.root}/nginx.conf`));
-  for (const [name, text] of Object.entries(runFiles(options, insidePort))) {
+  for (const [name, text] of Object.entries(runFiles(options))) {
     await user.write(`${dir}/run/${name}`, text);
   }
   const flags = ["-p", `${dir}/`, "-c", `${dir}/nginx.conf`, "-e", "stderr", "-g", "daemon off;"];
   const part = new Part(keeper, {
-    name: "nginx",
+    name: options.name,
     port: options.port,
     phase: "nginx",
     argv: [...user.prefix, "nginx", ...flags],
     env: { PATH: `${Deno.env.get("PATH") ?? ""}:/usr/sbin` },
-    ready: () => fetch(statusUrl).then(({ ok, body }) => (body?.cancel(), ok)),
+    ready: () => fetch(`${insideUrl}/status`).then(({ ok, body }) => (body?.cancel(), ok)),
   }, options.changed);
   const url = `http://127.0.0.1:${options.port}`;
-  return { part, url, statusUrl, accessLog: `${dir}/logs/access.log` };
+  return { part, url, insideUrl, accessLog: `${dir}/logs/access.log` };
 }
 
-function runFiles(options: NginxOptions, insidePort: number): Record<string, string> {
-  const { port, appPorts, refreshSecret, limits } = options;
+function runFiles(options: NginxOptions): Record<string, string> {
+  const { port, insidePort, appPorts, nginxSecret, limits } = options;
   return {
     "listen.conf": `listen 127.0.0.1:${port} backlog=4096;\n`,
     "inside.conf": `listen 127.0.0.1:${insidePort};\n`,
     "upstream.conf": appPorts.map((app) => `server 127.0.0.1:${app} max_fails=1 fail_timeout=1s;\n`)
       .join(""),
     "limits.conf": limits ? "limit_req zone=writes burst=200 nodelay;\n" : "",
-    "refresh.conf": `geo $from_app { default 0; 127.0.0.1 1; }
-map "$from_app $http_x_tallybook_refresh" $refresh { default ""; "1 ${refreshSecret}" 1; }
+    "service.conf": `geo $from_app { default 0; 127.0.0.1 1; }
+map "$from_app $http_x_tallybook_secret" $from_service { default ""; "1 ${nginxSecret}" 1; }
 `,
   };
 }

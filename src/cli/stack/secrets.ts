@@ -8,7 +8,7 @@ export function secret(): string {
 const MAKE = {
   ADMIN_TOKEN: secret,
   COOKIE_SECRET: secret,
-  REFRESH_SECRET: secret,
+  NGINX_SECRET: secret,
   SIGNING_KEY: () =>
     generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
 };
@@ -20,7 +20,7 @@ export function stackSecrets(given: Record<string, string>): Secrets {
   return {
     ADMIN_TOKEN: pick("ADMIN_TOKEN"),
     COOKIE_SECRET: pick("COOKIE_SECRET"),
-    REFRESH_SECRET: pick("REFRESH_SECRET"),
+    NGINX_SECRET: pick("NGINX_SECRET"),
     SIGNING_KEY: pick("SIGNING_KEY"),
   };
 }

@@ -3,14 +3,18 @@
 import { AppError } from "../../errors.ts";
 import { shell, tryShell } from "./shell.ts";
 
+/** What apt-get installs for each. */
 const PACKAGES = {
   postgres: "postgresql",
   redis: "redis-server",
-  nginx: "nginx",
+  nginx: "nginx libnginx-mod-http-lua",
   chromium: "chromium",
   promtool: "prometheus",
   wrk: "wrk",
 };
+
+// nginx.conf loads it from there, too.
+const LUA_MODULE = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
 export type Tool = keyof typeof PACKAGES;
 
@@ -55,13 +59,14 @@ export async function ensureTools(tools: Tool[], say: (line: string) => void): P
     throw new AppError("unavailable", `please install first, as root: ${how}`);
   }
   say(`installing ${packages.join(", ")} ...`);
-  await shell(INSTALL, ...packages);
+  await shell(INSTALL, ...packages.flatMap((names) => names.split(" ")));
   const still = await missingTools(tools);
   if (still.length > 0) throw new AppError("unavailable", `not installed: ${still.join(", ")}`);
 }
 
 async function isInstalled(tool: Tool): Promise<boolean> {
   if (tool === "postgres") return await postgresBin().then(() => true, () => false);
+  if (tool === "nginx" && await tryShell(`[ -e "${LUA_MODULE}" ]`) === undefined) return false;
   const name = tool === "redis" ? "redis-server" : tool;
   return await tryShell('PATH=$PATH:/usr/sbin command -v "$1"', name) !== undefined;
 }

@@ -1,0 +1,93 @@
+// "When a write is answered, every later read sees it": what the service does after a commit, and what
+// a request waits for before it answers.
+import type { Recorded } from "$events/mod.ts";
+import { alarmIn } from "../alarm.ts";
+import type { Tier } from "../cache/tier.ts";
+import type { Sql } from "../database.ts";
+import type { Job } from "../leader/leader.ts";
+import { readHead } from "../store/read.ts";
+import { CatchUp, savedWatermark } from "./catch_up.ts";
+import { Invalidator } from "./invalidator.ts";
+import type { NginxVersions } from "./nginx_versions.ts";
+import { Watermark } from "./watermark.ts";
+
+export type FreshnessOptions = {
+  sql: Sql;
+  embedded: boolean;
+  cache: Tier;
+  nginxes: NginxVersions[];
+};
+
+export class Freshness implements AsyncDisposable {
+  readonly #sql: Sql;
+  readonly #nginxes: NginxVersions[];
+  readonly #watermark: Watermark;
+  readonly #catchUp: CatchUp;
+  readonly #invalidator: Invalidator;
+
+  constructor({ sql, embedded, cache, nginxes }: FreshnessOptions) {
+    this.#sql = sql;
+    this.#nginxes = nginxes;
+    this.#watermark = new Watermark(() => savedWatermark(sql));
+    this.#catchUp = new CatchUp({ sql, embedded, cache, nginxes, watermark: this.#watermark });
+    this.#invalidator = new Invalidator({
+      cache,
+      nginxes,
+      onDone: (ranges, done) => this.#catchUp.report(ranges, done),
+    });
+  }
+
+  /** The leader's job. */
+  get job(): Job {
+    return this.#catchUp.lead;
+  }
+
+  /** The position that every read sees. */
+  get visible(): number {
+    return this.#watermark.position;
+  }
+
+  async listen(): Promise<void> {
+    await this.#catchUp.listen();
+  }
+
+  /** Called after each commit of this process, in log order; true once every cache has forgotten. */
+  committed(events: Recorded[]): Promise<boolean> {
+    return this.#invalidator.committed(events);
+  }
+
+  /**
+   * Whether every later read will see this position, waited for at most so long. `own` is what
+   * committed() answered; what another replica committed, or this one could not tell a cache of,
+   * is visible when the leader's watermark has passed it.
+   */
+  async waitFor(position: number, ms: number, own?: Promise<boolean>): Promise<boolean> {
+    const until = performance.now() + ms;
+    if (own !== undefined && await within(ms, own)) return true;
+    return await this.#watermark.waitFor(position, until - performance.now());
+  }
+
+  /** The same for everything that is in the log by now. */
+  async waitForHead(ms: number): Promise<boolean> {
+    const { position } = await readHead(this.#sql);
+    return await this.#watermark.waitFor(position, ms);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#invalidator.idle();
+    this.#watermark.close();
+    await this.#catchUp[Symbol.asyncDispose]();
+    await Promise.all(this.#nginxes.map((nginx) => nginx[Symbol.asyncDispose]()));
+  }
+}
+
+/** False where it takes longer. */
+function within(ms: number, work: Promise<boolean>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const callOff = alarmIn(ms, () => resolve(false));
+    work.then((done) => {
+      callOff();
+      resolve(done);
+    });
+  });
+}

@@ -1,0 +1,73 @@
+// The position up to which no cache holds anything older, and who waits until it reaches theirs.
+import { alarmIn } from "../alarm.ts";
+import { Bag } from "../bag.ts";
+import { reason } from "../errors.ts";
+import { log } from "../log.ts";
+
+const READ_MS = 100;
+
+type Waiter = { position: number; done: (reached: boolean) => void };
+
+export class Watermark {
+  /** Reads what the leader has saved; behind its notification, which may be missed. */
+  readonly #read: () => Promise<number>;
+  #position = 0;
+  readonly #waiters = new Bag<Waiter>();
+  #reading: ReturnType<typeof setInterval> | undefined;
+  #isReading = false;
+
+  constructor(read: () => Promise<number>) {
+    this.#read = read;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  advance(position: number): void {
+    if (position <= this.#position) return;
+    this.#position = position;
+    for (const waiter of this.#waiters) if (waiter.position <= position) waiter.done(true);
+  }
+
+  /** False if it took longer. */
+  waitFor(position: number, ms: number): Promise<boolean> {
+    if (position <= this.#position) return Promise.resolve(true);
+    if (ms <= 0) return Promise.resolve(false);
+    this.#reading ??= setInterval(() => this.#readSaved(), READ_MS);
+    return new Promise((resolve) => {
+      const done = (reached: boolean) => {
+        callOff();
+        leave();
+        resolve(reached);
+      };
+      const callOff = alarmIn(ms, () => done(false));
+      const leave = this.#waiters.add({ position, done });
+    });
+  }
+
+  /** While anybody waits. */
+  async #readSaved(): Promise<void> {
+    if (this.#waiters.size === 0) return this.#stopReading();
+    if (this.#isReading) return;
+    this.#isReading = true;
+    try {
+      this.advance(await this.#read());
+    } catch (error) {
+      log.debug("cannot read the watermark", { error: reason(error) });
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  #stopReading(): void {
+    clearInterval(this.#reading);
+    this.#reading = undefined;
+  }
+
+  /** Ends every wait. */
+  close(): void {
+    for (const waiter of this.#waiters) waiter.done(false);
+    this.#stopReading();
+  }
+}
