@@ -123,9 +123,9 @@ export class CatchUp implements AsyncDisposable {
     cache.takeOver();
     const contacts = await NginxContacts.open(term.sql, nginxes);
     const leading = { term, contacts, position: await savedWatermark(term.sql) };
-    // Whatever the last leader did not get to is not waited for.
-    this.#hasFailed = true;
     this.#head = (await readHead(term.sql)).position;
+    // Whatever the last leader did not get to was confirmed to nobody who remembers.
+    this.#hasFailed = this.#head > leading.position;
     watermark.advance(leading.position);
     let isBehind = false;
     const renewing = setInterval(() => {

@@ -1,6 +1,6 @@
 // What Redis held before something was changed behind its back is of an older generation, and never
 // believed again: also where no tag says what was changed, because the drop never reached it.
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { RedisLink } from "$src/cache/link.ts";
 import { LEASE_MS, RedisTier } from "$src/cache/redis.ts";
@@ -34,7 +34,7 @@ describe("an answer of an older generation", () => {
   }
 
   async function keep(position: number): Promise<void> {
-    await tier.put(lookup.key, { position, text: `at ${position}` }, await inUse());
+    await tier.put(lookup, { position, text: `at ${position}` }, await inUse());
     await until(async () => {
       await inUse();
       return (await tier.get(lookup)).answer?.text === `at ${position}`;
@@ -44,7 +44,8 @@ describe("an answer of an older generation", () => {
   it("is not believed after Redis slept through the change", async () => {
     await keep(5);
     await place.redis?.part.pause();
-    await tier.drop(tags, 6);
+    await assertRejects(() => tier.drop(tags, 6));
+    await tier.endLease();
     await place.redis?.part.resume();
     await inUse();
     assertEquals((await tier.get(lookup)).answer, undefined);
@@ -59,7 +60,7 @@ describe("an answer of an older generation", () => {
     assertEquals((await tier.get(lookup)).answer, undefined);
     await inUse();
     // Loaded before, and put late.
-    await tier.put(lookup.key, { position: 9, text: "late" }, stamp);
+    await tier.put(lookup, { position: 9, text: "late" }, stamp);
     assertEquals((await tier.get(lookup)).answer, undefined);
     await keep(9);
   });
@@ -73,7 +74,7 @@ describe("an answer of an older generation", () => {
     assertEquals((await tier.get(lookup)).answer, undefined);
   });
 
-  it("is not believed by whoever follows next", async () => {
+  it("is not believed by the next leader", async () => {
     await keep(7);
     tier.takeOver();
     await new Promise((done) => setTimeout(done, LEASE_MS));

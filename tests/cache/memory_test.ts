@@ -8,7 +8,7 @@ describe("answers kept in memory", () => {
 
   it("are believed until one of their tags changes", async () => {
     const tier = new MemoryTier(60);
-    await tier.put("items:1", { position: 5, text: "old" });
+    await tier.put(lookup, { position: 5, text: "old" });
     await tier.drop(new Set(["item:2"]), 6);
     assertEquals(await textOf(tier), "old");
     await tier.drop(new Set(["item:1"]), 7);
@@ -17,19 +17,19 @@ describe("answers kept in memory", () => {
 
   it("are not believed once all was dropped, nor what was loaded before and comes late", async () => {
     const tier = new MemoryTier(60);
-    await tier.put("items:1", { position: 5, text: "old" });
+    await tier.put(lookup, { position: 5, text: "old" });
     await tier.dropAll(7);
     assertEquals(await textOf(tier), undefined);
-    await tier.put("items:1", { position: 6, text: "late" });
+    await tier.put(lookup, { position: 6, text: "late" });
     assertEquals(await textOf(tier), undefined);
-    await tier.put("items:1", { position: 7, text: "new" });
+    await tier.put(lookup, { position: 7, text: "new" });
     assertEquals(await textOf(tier), "new");
   });
 
   it("are kept on, however many things have changed", async () => {
     const tier = new MemoryTier(60);
     for (let n = 1; n <= 30_000; n++) await tier.drop(new Set([`entry:${n}`]), n);
-    await tier.put("items:1", { position: 30_000, text: "new" });
+    await tier.put(lookup, { position: 30_000, text: "new" });
     for (let n = 1; n <= 100; n++) await tier.drop(new Set([`user:${n}`]), 30_000 + n);
     assertEquals(await textOf(tier), "new");
   });

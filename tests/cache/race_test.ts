@@ -62,8 +62,8 @@ describe("readers that are slow between load and store, against writers", () => 
   async function write(services: OpenServices, id: number, name: string): Promise<number> {
     const state = foldItem(await services.streams.read(itemStream(id)));
     const decision = changeItem(state, { name, ifMatch: undefined });
-    const { last } = await services.appender.append({ ...decision, meta });
-    assert(await services.follower.wait(last, 10_000), "visible in the end");
+    const { last, invalidated } = await services.appender.append({ ...decision, meta });
+    assert(await services.freshness.waitFor(last, 10_000, invalidated), "visible in the end");
     return last;
   }
 

@@ -58,7 +58,7 @@ describe("the webhook", () => {
 
     hook.refuse(true);
     for (let i = 0; i < 5; i++) await voter.post("/sign", { name: "Ada", message: `${i}` });
-    await service.services.follower[Symbol.asyncDispose]();
+    await service.services.leader[Symbol.asyncDispose]();
     hook.refuse(false);
     await using next = await place.open(settings);
     await next.client().post("/sign", { name: "Ada", message: "5" });

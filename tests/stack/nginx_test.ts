@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { readLog } from "../support/access_log.ts";
@@ -17,32 +23,39 @@ async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
 describe("Nginx in front of the app", () => {
   let stack: Stack;
   const get = (path: string, headers: HeadersInit = {}) => ask(stack.url + path, { headers });
-  const fill = (path: string, headers: Record<string, string> = {}) =>
-    get(path, {
-      "x-tallybook-refresh": stack.secrets.NGINX_SECRET,
-      "x-tallybook-copy": `mark of ${path}`,
-      "x-tallybook-life": "4",
-      ...headers,
+  /** As the service tells Nginx what changed. */
+  const raise = (body: string, headers: Record<string, string> = {}) =>
+    ask(`${stack.insideUrl}/versions`, {
+      method: "POST",
+      headers: { "x-tallybook-secret": stack.secrets.NGINX_SECRET, ...headers },
+      body,
     });
-  /** Nginx has what it stored in use a moment after it sent it. */
-  const stored = (path: string, headers: Record<string, string> = {}) =>
-    until(async () => {
+  /** Asked for once, and then from the store. */
+  const stored = async (path: string, headers: Record<string, string> = {}) => {
+    await get(path, headers);
+    return await until(async () => {
       const answer = await get(path, headers);
       return answer.cache === "HIT" && answer;
     });
+  };
 
   before(async () => {
     stack = await startStack({ app, replicas: 2, env: { RATE_LIMIT: "off" } });
   });
   after(() => stack[Symbol.asyncDispose]());
 
+  it("stores nothing before the service has been in touch", async () => {
+    assertEquals([(await get("/early")).cache, (await get("/early")).cache], ["BYPASS", "BYPASS"]);
+    assertEquals((await raise("")).status, 200);
+    assertEquals([(await get("/early")).cache, (await get("/early")).cache], ["MISS", "HIT"]);
+  });
+
   it("runs on the project's own nginx.conf, byte for byte", async () => {
     const used = await Deno.readFile(`${stack.dir}/nginx/nginx.conf`);
     assertEquals(used, await Deno.readFile("nginx.conf"));
   });
 
-  it("stores what the refresher fetches, and gives it to readers under their own request id", async () => {
-    await fill("/a");
+  it("stores what a reader missed, and gives it to others under their own request id", async () => {
     const first = await stored("/a");
     const second = await get("/a", { "x-request-id": "second-reader" });
     assertEquals(second.cache, "HIT");
@@ -50,8 +63,43 @@ describe("Nginx in front of the app", () => {
     assertEquals(second.headers.get("x-request-id"), "second-reader");
   });
 
+  it("serves nothing that was loaded before its version was raised", async () => {
+    const old = await stored("/raised");
+    const other = await stored("/other");
+    assertEquals((await raise("/raised")).status, 200);
+    const next = await get("/raised");
+    assertEquals(next.cache, "MISS");
+    assertNotEquals(next.text, old.text);
+    assertEquals((await get("/other")).text, other.text);
+    await raise("*");
+    assertEquals((await get("/other")).cache, "MISS");
+  });
+
+  it("raises versions for the service alone", async () => {
+    const kept = await stored("/guarded");
+    for (const secret of ["guess", ""]) {
+      assertEquals((await raise("*", { "x-tallybook-secret": secret })).status, 403);
+    }
+    assertEquals((await ask(`${stack.url}/versions`, { method: "POST", body: "*" })).cache, "NONE");
+    assertEquals((await get("/guarded")).text, kept.text);
+  });
+
+  it("keeps its versions over a reload, and forgets every file over a restart", async () => {
+    const epoch = (await raise("")).text;
+    assertMatch(epoch, /^[0-9a-f]{32}$/);
+    const kept = await stored("/reloaded");
+    await stack.nginx.signal("HUP");
+    // A worker of before the reload may still answer on an open connection; each gives the same.
+    for (let turn = 0; turn < 20; turn++) assertEquals((await raise("")).text, epoch);
+    assertEquals((await get("/reloaded")).text, kept.text);
+    await stack.nginx.restart();
+    assertNotEquals((await raise("")).text, epoch);
+    const fresh = await get("/reloaded");
+    assertEquals(fresh.cache, "MISS");
+    assertNotEquals(fresh.text, kept.text);
+  });
+
   it("numbers every reader of a stored answer, and knows each by its number in the log", async () => {
-    await fill("/numbered");
     await stored("/numbered");
     // All at once on many connections, and one after the other on each.
     const ids = (await Promise.all(Array.from({ length: 20 }, () => numbered(stack, 20)))).flat();
@@ -65,16 +113,31 @@ describe("Nginx in front of the app", () => {
     });
   });
 
-  it("stores nothing of what readers fetch, and tells the app what they missed", async () => {
-    const answers = [await get("/missed"), await get("/missed"), await get("/missed")];
-    assertEquals(answers.map(({ cache }) => cache), ["MISS", "MISS", "MISS"]);
-    assertEquals(answers.map(({ text }) => JSON.parse(text).missed), ["any", "any", "any"]);
+  it("asks the app for what it may store in the same words, whoever asks", async () => {
+    const headers = { "if-none-match": '"mine"', origin: "https://example.com" };
+    const { sent } = JSON.parse((await get("/words", headers)).text);
+    assertEquals([sent["if-none-match"], sent.origin], [undefined, undefined]);
+    assertEquals(sent["x-tallybook-target"], "/words");
+    assertMatch(sent["x-tallybook-load"], /^\d+\.\d+$/);
+    const own = JSON.parse((await get("/words?x", headers)).text).sent;
+    assertEquals([own["if-none-match"], own.origin], ['"mine"', "https://example.com"]);
+    assertEquals(own["x-tallybook-load"], undefined);
+  });
+
+  it("believes no reader who claims to load for its store", async () => {
+    const claim = { "x-tallybook-load": "9999999999", "x-tallybook-target": "/claimed" };
+    const { sent } = JSON.parse((await get("/claimed?x", claim)).text);
+    assertEquals([sent["x-tallybook-load"], sent["x-tallybook-target"]], [undefined, undefined]);
+    const target = "/claimed/../other";
+    const answer = await raw(
+      stack,
+      `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    assertStringIncludes(answer, `"x-tallybook-target":"${target}"`);
   });
 
   it("never gives HTML to a reader of JSON, or one wish the answer of another", async () => {
     const browser = "text/html,application/xml;q=0.9,*/*;q=0.8";
-    await fill("/b", { accept: "text/html" });
-    await fill("/b", { accept: "application/json" });
     const html = await stored("/b", { accept: browser });
     const json = await stored("/b", { accept: "application/json" });
     const other = await get("/b", { accept: "application/json;q=0.1, text/html" });
@@ -92,60 +155,41 @@ describe("Nginx in front of the app", () => {
       ["cookies from another site", "/o", { cookie: "a=1", origin: "https://example.com" }],
     ] as const
   ) {
-    it(`gives nothing stored to who comes with ${what}, and tells nobody of it`, async () => {
+    it(`gives nothing stored to who comes with ${what}, and stores nothing of it`, async () => {
       const plain = path.replace(/\?.*/, "");
-      await fill(plain);
       const kept = await stored(plain);
       const own = await get(path, headers);
       assertEquals(own.cache, "BYPASS");
       assertNotEquals(own.text, kept.text);
-      assertEquals(JSON.parse(own.text).missed, null);
+      assertEquals(JSON.parse(own.text).sent["x-tallybook-load"], undefined);
       assertEquals((await get(plain)).text, kept.text);
     });
   }
 
   it("gives a visitor who signed or voted the stored answer", async () => {
-    await fill("/v");
     await stored("/v");
     assertEquals((await get("/v", { cookie: "visitor=abc.def" })).cache, "HIT");
   });
 
-  it("replaces a stored answer for the app's own request alone", async () => {
-    await fill("/f");
-    const kept = await stored("/f");
-    const stranger = await fill("/f", { "x-tallybook-refresh": "guess" });
-    assertEquals([stranger.cache, stranger.text], ["HIT", kept.text]);
-    assertEquals(stranger.headers.get("tallybook-copy"), null);
-    const strangers = JSON.parse((await fill("/f?x", { "x-tallybook-refresh": "guess" })).text);
-    assertEquals([strangers.mark, strangers.secret], [null, null], "what a stranger gets through");
-    const own = await fill("/f", { "x-tallybook-copy": "new" });
-    assertEquals([own.cache, own.headers.get("tallybook-copy")], ["BYPASS", "new"]);
-    assertEquals(JSON.parse(own.text).secret, null, "the secret stays in Nginx");
-    assertEquals(await until(async () => (await stored("/f")).text === own.text), true);
-  });
-
-  it("lets the refresher look without storing", async () => {
-    await fill("/look");
-    await stored("/look");
-    const look = { "x-tallybook-look": "1" };
-    const seen = await fill("/look", look);
-    assertEquals([seen.cache, seen.headers.get("tallybook-copy")], ["HIT", "mark of /look"]);
-    assertEquals((await fill("/not-there", look)).cache, "MISS");
-    assertEquals((await fill("/not-there", look)).cache, "MISS");
-  });
-
   it("keeps a copy no longer than the app said", async () => {
-    await fill("/short", { "x-tallybook-life": "1" });
-    await stored("/short");
+    await stored("/life-1");
     const gone = await until(async () => {
-      const { cache } = await get("/short");
+      const { cache } = await get("/life-1");
       return cache !== "HIT" && cache;
     }, 3000);
     assertEquals(gone, "EXPIRED");
   });
 
+  it("answers HEAD and 304 from the copy that a GET left", async () => {
+    const kept = await stored("/head");
+    const head = await ask(`${stack.url}/head`, { method: "HEAD" });
+    assertEquals([head.status, head.cache, head.text], [200, "HIT", ""]);
+    assertEquals(head.headers.get("etag"), kept.headers.get("etag"));
+    assertEquals((await ask(`${stack.url}/head-first`, { method: "HEAD" })).cache, "MISS");
+    assertNotEquals((await stored("/head-first")).text, "");
+  });
+
   it("confirms a reader's own copy from its store", async () => {
-    await fill("/etag");
     const { headers } = await stored("/etag");
     const known = { "if-none-match": headers.get("etag") ?? "" };
     const confirmed = await get("/etag", known);
@@ -185,7 +229,7 @@ describe("Nginx in front of the app", () => {
   });
 
   it("shows its own figures inside only", async () => {
-    assert((await ask(stack.statusUrl)).text.startsWith("Active connections"));
+    assert((await ask(`${stack.insideUrl}/status`)).text.startsWith("Active connections"));
     assert(!(await get("/status")).text.startsWith("Active connections"));
   });
 
@@ -210,23 +254,28 @@ describe("Nginx in front of the app", () => {
     await dead.start();
   });
 
-  it("gives the stale copy while there is no app", async () => {
-    // A replica that failed is asked again after a second.
-    const kept = await until(async () => {
-      await fill("/h", { "x-tallybook-life": "1" });
-      const answer = await get("/h");
-      return answer.cache === "HIT" && answer;
-    });
+  it("gives a copy past its time while there is no app, but none of an older version", async () => {
+    const kept = await stored("/life-1/stale");
+    await stored("/life-1/raised");
+    await raise("/life-1/raised");
     for (const part of stack.apps) await part.kill();
     const stale = await until(async () => {
-      const answer = await get("/h");
+      const answer = await get("/life-1/stale");
       return answer.cache === "STALE" && answer;
     });
     assertEquals(stale.text, kept.text);
     assertEquals((await get("/never-seen")).status, 503);
+    assertEquals((await get("/life-1/raised")).status, 503, "changed, and not asked for since");
     for (const part of stack.apps) await part.start();
   });
 });
+
+/** What a client that writes its own request line gets. */
+async function raw(stack: Stack, request: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
+  await connection.write(new TextEncoder().encode(request));
+  return await new Response(connection.readable).text();
+}
 
 /** The request ids of so many answers, asked for in one go on a connection of their own. */
 async function numbered(stack: Stack, count: number): Promise<string[]> {

@@ -54,7 +54,7 @@ describe("subscribe", () =>
 
     test("is woken by this process's own commits, without polling", async ({ sql }) => {
       await using wakeups = new Wakeups();
-      const log = new Appender(sql, { onCommit: wakeups.wake });
+      const log = new Appender(sql, { onCommit: () => void wakeups.wake() as undefined });
       const { position: after } = await readHead(sql);
       await using seen = collect(sql, wakeups, { after, pollMs: NEVER });
       for (const count of from(1, 20)) {

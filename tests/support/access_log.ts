@@ -8,7 +8,6 @@ export type Line = {
   cache: string;
   type: string;
   wish: string;
-  refresh: string;
 };
 
 export async function readLog(path: string): Promise<Line[]> {

@@ -1,4 +1,5 @@
 // The smallest app that a stack can run. Each answer carries a new number, so a test can tell a stored one.
+// It is stored by Nginx for as long as its path says, `/life-1`, or for four seconds.
 const port = Number(Deno.env.get("PORT"));
 let count = 0;
 
@@ -13,14 +14,11 @@ function answer(request: Request): Response {
   const filler = pathname === "/large" ? "x".repeat(5000) : "";
   const type = accept.startsWith("text/html") ? "text/html" : "application/json";
   const headers = new Headers({ "content-type": type, etag: `"${pathname}"` });
-  const mark = request.headers.get("x-tallybook-copy");
-  const missed = request.headers.get("x-tallybook-missed");
-  const secret = request.headers.get("x-tallybook-refresh");
-  if (mark !== null) {
-    headers.set("tallybook-copy", mark);
-    headers.set("x-accel-expires", request.headers.get("x-tallybook-life") ?? "");
-  }
-  return new Response(JSON.stringify({ ...seen, filler, mark, missed, secret }), { headers });
+  const sent = Object.fromEntries(request.headers);
+  const load = Number(sent["x-tallybook-load"]);
+  const life = /life-(\d+)/.exec(pathname)?.[1] ?? "4";
+  if (load > 0) headers.set("x-accel-expires", `@${Math.floor(load) + Number(life)}`);
+  return new Response(JSON.stringify({ ...seen, filler, sent }), { headers });
 }
 
 /** One event at once, and then silence. */

@@ -1,4 +1,5 @@
 // A way to a server that a test can cut and mend, as a network does.
+import { delay } from "$src/async/delay.ts";
 
 export type Proxy = AsyncDisposable & {
   url: string;
@@ -7,7 +8,8 @@ export type Proxy = AsyncDisposable & {
   mend(): void;
 };
 
-export function proxyTo(target: string): Proxy {
+/** `delayMs`: how long what is sent takes, each way. */
+export function proxyTo(target: string, delayMs = 0): Proxy {
   const { hostname, port } = new URL(target);
   const open = new Set<Deno.Conn>();
   let listener = listen(0);
@@ -30,10 +32,22 @@ export function proxyTo(target: string): Proxy {
     open.add(near);
     const far = await Deno.connect({ hostname, port: Number(port) });
     open.add(far);
-    const ends = [near.readable.pipeTo(far.writable), far.readable.pipeTo(near.writable)];
+    const ends = [
+      near.readable.pipeThrough(late()).pipeTo(far.writable),
+      far.readable.pipeThrough(late()).pipeTo(near.writable),
+    ];
     await Promise.allSettled(ends);
     open.delete(near);
     open.delete(far);
+  }
+
+  function late(): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+    return new TransformStream({
+      async transform(part, controller) {
+        if (delayMs > 0) await delay(delayMs);
+        controller.enqueue(part);
+      },
+    });
   }
 
   function cut(): void {

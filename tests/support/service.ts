@@ -87,7 +87,8 @@ export async function openService(
   };
 }
 
-async function ownRedis(opened: AsyncDisposableStack) {
+/** A Redis of its own, closed with what it was opened in. */
+export async function ownRedis(opened: AsyncDisposableStack) {
   const keeper = opened.use(await Keeper.open());
   const { part, url } = await createRedis(keeper, await serverUser(), () => {});
   const link = new Redis(url, { lazyConnect: true, retryStrategy: () => 50 });

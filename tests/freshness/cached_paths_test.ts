@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type Recorded, schemas } from "$events/mod.ts";
 import { staleAfter } from "$projections/mod.ts";
-import { isStored, parseCopy } from "$src/refresh/copies.ts";
+import { isCachedPath } from "$src/freshness/cached_paths.ts";
 
 const ID = 1;
 const SUBJECTS: Record<string, string[]> = {
@@ -17,7 +17,7 @@ const UNSEEN = ["Visits", "Email"];
 
 const eventOf = (type: string) => ({ type, data: { id: ID, poll: ID } }) as unknown as Recorded;
 
-describe("what Nginx may hold", () => {
+describe("a path that Nginx may store", () => {
   it("is named stale by every event of its subject", () => {
     for (const type of Object.keys(schemas)) {
       const [subject] = type.match(/^[A-Z][a-z]+/) ?? [""];
@@ -29,9 +29,9 @@ describe("what Nginx may hold", () => {
     }
   });
 
-  it("has one way only to be written", () => {
+  it("has one spelling only", () => {
     const all = Object.values(SUBJECTS).flat();
-    assertEquals(all.filter((path) => !isStored(path, "https://example.com")), []);
+    assertEquals(all.filter((path) => !isCachedPath(path, "https://example.com")), []);
     const others = all.flatMap((path) => [
       `${path}/`,
       `/${path}`,
@@ -42,17 +42,10 @@ describe("what Nginx may hold", () => {
       `${path}\n`,
       `${path} x`,
     ]).filter((path) => !all.includes(path));
-    assertEquals(others.filter((path) => isStored(path, "https://example.com")), []);
+    assertEquals(others.filter((path) => isCachedPath(path, "https://example.com")), []);
   });
 
-  it("is a feed only where its links do not come from a Host header", () => {
-    assertEquals(isStored("/feed.atom", undefined), false);
-  });
-
-  it("is believed of nobody who names something else", () => {
-    assertEquals(parseCopy("html /users/1"), "html /users/1");
-    for (const text of ["", "html", "html /admin", "xml /users/1", "html /users/1 x", "/users/1"]) {
-      assertEquals(parseCopy(text), undefined, text);
-    }
+  it("is the feed only where PUBLIC_URL makes its links, not a Host header", () => {
+    assertEquals(isCachedPath("/feed.atom", undefined), false);
   });
 });

@@ -1,0 +1,169 @@
+// What the leader does where nothing goes wrong, and where a replica did not do its part.
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { delay } from "$src/async/delay.ts";
+import { savedWatermark } from "$src/freshness/catch_up.ts";
+import { idOf } from "../support/api.ts";
+import { openService, type Replica, type Service } from "../support/service.ts";
+import { proxyTo } from "../support/proxy.ts";
+import { until } from "../support/until.ts";
+
+const LOCK = 7_411_531;
+
+describe("the leader's catch-up", () => {
+  let service: Service;
+  before(async () => {
+    service = await openService();
+    await until(() => service.services.leader.isLeader && service.services.freshness.visible > 0);
+  });
+  after(() => service[Symbol.asyncDispose]());
+
+  /** How often the log was read from a position on, while this went on. */
+  async function readsOfTheLog(work: () => Promise<void>): Promise<number> {
+    const { sql } = service.services;
+    let reads = 0;
+    sql.options.debug = (_connection, query) => {
+      if (/from events\s+where position > /.test(query)) reads++;
+    };
+    try {
+      await work();
+    } finally {
+      sql.options.debug = false;
+    }
+    return reads;
+  }
+
+  it("reads nothing from the log for commits that their replicas confirm", async () => {
+    await using other = await service.place.open();
+    let last = 0;
+    const reads = await readsOfTheLog(async () => {
+      for (let turn = 0; turn < 60; turn++) {
+        const { headers } = await (turn % 2 ? service : other).client()
+          .post("/items", { name: `item ${turn}` });
+        assertEquals(headers.get("Tallybook-Visible"), null);
+        last = Number(headers.get("Tallybook-Position"));
+      }
+      assert(await service.services.freshness.waitFor(last, 5000));
+    });
+    assertEquals(reads, 0);
+    await until(async () => await savedWatermark(service.services.sql) >= last);
+  });
+
+  it("moves the watermark past what two replicas commit at once", async () => {
+    await using other = await service.place.open();
+    const voters = Array.from({ length: 40 }, (_, i) => (i % 2 ? service : other).client());
+    for (let turn = 0; turn < 5; turn++) {
+      const answers = await Promise.all(
+        voters.map((voter, i) => voter.post("/items", { name: `item ${turn} ${i}` })),
+      );
+      assertEquals(answers.map(({ status }) => status), voters.map(() => 201));
+      const last = Math.max(
+        ...answers.map(({ headers }) => Number(headers.get("Tallybook-Position"))),
+      );
+      for (const { services } of [service, other]) {
+        assert(await services.freshness.waitFor(last, 5000), `${last} is not visible`);
+      }
+    }
+  });
+
+  it("drops from Redis what a replica that is cut off from it commits, before the answer", async () => {
+    await using way = proxyTo(service.place.redis?.url ?? "");
+    await using cutOff = await service.place.open({ REDIS_URL: way.url });
+    const id = idOf(await service.client().post("/items", { name: "before" }));
+    const path = `/items/${id}`;
+    const name = async (replica: Replica) => (await replica.client().get(path)).get("name");
+    const isInRedis = async () =>
+      await service.place.redis?.link.exists(`tallybook:v:item:${id}`) === 1;
+    await until(async () => await name(service) === "before" && await isInRedis());
+    way.cut();
+    for (let turn = 0; turn < 5; turn++) {
+      const { status, headers } = await cutOff.client().put(path, { name: `after ${turn}` });
+      assertEquals([status, headers.get("Tallybook-Visible")], [200, null]);
+      assertEquals(await name(service), `after ${turn}`);
+      await until(isInRedis);
+    }
+    way.mend();
+  });
+
+  it("answers a repeat at another replica only when the first one's commit is visible", async () => {
+    await using other = await service.place.open();
+    // The replica that commits takes its time before it drops anything.
+    const { tier } = other.services.cache;
+    const drop = tier.drop.bind(tier);
+    tier.drop = async (...stale) => {
+      await delay(120);
+      await drop(...stale);
+    };
+    for (let turn = 0; turn < 5; turn++) {
+      const before = idOf(await service.client().post("/items", { name: "counted" }));
+      const list = async () => (await service.client().get(`/items?after=${before}`)).text;
+      await until(async () => await list() === "[]" && await isInRedis(`items:100:${before}`));
+      const headers = { "idempotency-key": `one-key-at-two-replicas-${turn}` };
+      const first = other.client().post("/items", { name: "repeated" }, headers);
+      await until(async () =>
+        (await service.place.owner`select from read.items where id > ${before}`).length > 0
+      );
+      const repeat = await service.client().post("/items", { name: "repeated" }, headers);
+      assertEquals(repeat.headers.get("Idempotency-Replayed"), "true");
+      assertEquals(repeat.headers.get("Tallybook-Visible"), null);
+      assertStringIncludes(await list(), "repeated");
+      await first;
+    }
+    tier.drop = drop;
+  });
+
+  it("answers a refusal only when what it rests on is visible", async () => {
+    await using other = await service.place.open();
+    const { tier } = other.services.cache;
+    const drop = tier.drop.bind(tier);
+    tier.drop = async (...stale) => {
+      await delay(120);
+      await drop(...stale);
+    };
+    const id = idOf(
+      await service.admin().post("/polls", { question: "Tea?", options: ["Yes", "No"] }),
+    );
+    const state = async () => (await service.client().get(`/polls/${id}`)).get("state");
+    await until(async () => await state() === "open" && await isInRedis(`poll:${id}`));
+    const closing = other.admin().post(`/polls/${id}/close`);
+    const vote = await until(async () => {
+      const answer = await service.client().post(`/polls/${id}/votes`, { option: "1" });
+      return answer.status === 409 && answer;
+    });
+    assertEquals(vote.headers.get("Tallybook-Visible"), null);
+    assertEquals(await state(), "closed");
+    await closing;
+    tier.drop = drop;
+  });
+
+  async function isInRedis(key: string): Promise<boolean> {
+    return await service.place.redis?.link.exists(`tallybook:v:${key}`) === 1;
+  }
+
+  it("tells who waits through the saved watermark where the notification is missed", async () => {
+    const { freshness, leader } = service.services;
+    const { owner } = service.place;
+    await until(() => leader.isLeader && freshness.visible > 0);
+    const position = freshness.visible + 1;
+    const waiting = freshness.waitFor(position, 5000);
+    const other = await owner.reserve();
+    const [own] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`;
+    try {
+      const locked = other`select pg_advisory_lock(${LOCK})`.execute();
+      const holder = await until(async () => {
+        const rows = await owner<{ pid: number; granted: boolean }[]>`
+          select pid, granted from pg_locks where locktype = 'advisory' and objid = ${LOCK}
+            and database = (select oid from pg_database where datname = current_database())`;
+        const isWaiting = rows.some(({ pid, granted }) => pid === own?.pid && !granted);
+        return isWaiting && rows.find(({ granted }) => granted);
+      });
+      await owner`select pg_terminate_backend(${holder.pid})`;
+      await locked;
+      await owner`update checkpoints set position = ${position} where name = 'freshness'`;
+      assertEquals(await waiting, true);
+    } finally {
+      await other`select pg_advisory_unlock(${LOCK})`;
+      other.release();
+    }
+  });
+});

@@ -1,0 +1,173 @@
+// What the leader may take for granted of an Nginx that it cannot reach, or reaches again.
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { after, afterEach, before, beforeEach, describe, it } from "@std/testing/bdd";
+import { connect, type Sql } from "$src/database.ts";
+import { log } from "$src/log.ts";
+import { NGINX_LIFE_MS, NginxContacts } from "$src/freshness/nginx_contacts.ts";
+import { NginxVersions } from "$src/freshness/nginx_versions.ts";
+import { migrate } from "$src/store/migrate.ts";
+import { type FreshDatabase, freshDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
+
+const PATHS = new Set(["/items/1"]);
+
+/** Keeps its versions as nginx.conf does, and answers when and as the test says. */
+class FakeNginx {
+  epoch = "one";
+  isDown = false;
+  before: (body: string) => Promise<void> | void = () => {};
+  readonly bodies: string[] = [];
+  readonly #server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (asked) => {
+      const body = await asked.text();
+      if (this.isDown) return new Response(null, { status: 503 });
+      this.bodies.push(body);
+      await this.before(body);
+      return new Response(this.epoch);
+    },
+  );
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#server.addr.port}`;
+  }
+
+  raised(): string[] {
+    return this.bodies.filter((body) => body !== "");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#server.shutdown();
+  }
+}
+
+describe("the leader's contact with an Nginx", () => {
+  let database: FreshDatabase;
+  let sql: Sql;
+  let fake: FakeNginx;
+  let over: AbortController;
+  const closing: AsyncDisposable[] = [];
+
+  before(async () => {
+    log.setLevel("error");
+    database = await freshDatabase();
+    sql = connect(database.ownerUrl, { max: 2 });
+    await migrate(sql);
+  });
+  after(async () => {
+    await sql.end({ timeout: 5 });
+    await database[Symbol.asyncDispose]();
+  });
+  beforeEach(() => {
+    fake = new FakeNginx();
+    over = new AbortController();
+  });
+  afterEach(async () => {
+    over.abort();
+    for (const each of closing.splice(0)) await each[Symbol.asyncDispose]();
+    await fake[Symbol.asyncDispose]();
+    await sql`delete from nginx_contacts`;
+  });
+
+  /** As each new leader opens it, in a process of its own. */
+  async function lead(): Promise<NginxContacts> {
+    const nginx = new NginxVersions({ url: fake.url, secret: "secret", onFailure: () => {} });
+    closing.push(nginx);
+    const contacts = await NginxContacts.open(sql, [nginx]);
+    const keeping = contacts.keep(over.signal);
+    closing.push({ [Symbol.asyncDispose]: () => keeping });
+    return contacts;
+  }
+
+  const saved = async () => {
+    const [row] = await sql<{ epoch: string }[]>`
+      select epoch from nginx_contacts where url = ${fake.url}`;
+    return row?.epoch;
+  };
+  const untilSaved = (epoch: string | undefined) => until(async () => await saved() === epoch);
+  const outcomeOf = (work: Promise<void>) => {
+    let isDone = false;
+    work.then(() => isDone = true, () => {});
+    return () => isDone;
+  };
+
+  it("begins with raising everything, and only then vouches for it", async () => {
+    await lead();
+    await untilSaved("one");
+    assertEquals(fake.raised(), ["*"]);
+  });
+
+  it("trusts what the leader before vouched for", async () => {
+    await lead();
+    await untilSaved("one");
+    const second = await lead();
+    await second.raise(PATHS, over.signal);
+    assertEquals(fake.raised(), ["*", "/items/1"]);
+  });
+
+  it("raises everything where another Nginx answers in its place", async () => {
+    const contacts = await lead();
+    await untilSaved("one");
+    fake.epoch = "two";
+    await contacts.raise(PATHS, over.signal);
+    assertEquals(fake.raised(), ["*", "/items/1", "*"]);
+    await untilSaved("two");
+  });
+
+  it("records that it missed a change before anybody goes on without it", async () => {
+    const contacts = await lead();
+    await untilSaved("one");
+    fake.isDown = true;
+    const began = performance.now();
+    const raising = contacts.raise(PATHS, over.signal);
+    const isDone = outcomeOf(raising);
+    await untilSaved(undefined);
+    assertEquals(isDone(), false, "what it holds may be fresh by its own clock");
+    await raising;
+    assert(performance.now() - began >= NGINX_LIFE_MS);
+    // Excused from here on: nothing waits for it.
+    await contacts.raise(PATHS, over.signal);
+    // The next leader does not trust it either, however soon it is back.
+    fake.isDown = false;
+    over.abort();
+    over = new AbortController();
+    await lead();
+    await untilSaved("one");
+    assertEquals(fake.raised(), ["*", "*"]);
+  });
+
+  it("excuses nothing while everything is being raised", async () => {
+    const contacts = await lead();
+    await untilSaved("one");
+    fake.isDown = true;
+    await contacts.raise(PATHS, over.signal);
+    const answered = Promise.withResolvers<void>();
+    const raising = Promise.withResolvers<void>();
+    fake.before = async (body) => {
+      if (body !== "*") return;
+      raising.resolve();
+      await answered.promise;
+    };
+    fake.isDown = false;
+    await raising.promise;
+    // Committed after the raise took effect: the pages may have been stored again in between.
+    const later = contacts.raise(PATHS, over.signal);
+    const isDone = outcomeOf(later);
+    await contacts.raise(PATHS, AbortSignal.timeout(150)).catch(() => {});
+    assertEquals(isDone(), false);
+    answered.resolve();
+    await later;
+    assertEquals(fake.raised().at(-1), "/items/1");
+  });
+
+  it("gives up when its term is over", async () => {
+    const contacts = await lead();
+    await untilSaved("one");
+    fake.isDown = true;
+    const term = new AbortController();
+    const raising = contacts.raise(PATHS, term.signal);
+    await untilSaved(undefined);
+    term.abort();
+    await assertRejects(() => raising);
+  });
+});

@@ -1,0 +1,49 @@
+// A way from the service to where Nginx takes requests to raise page versions, which a test can cut, or
+// hold a request back on. Started before the stack, whose Nginx it leads to once there is one.
+
+export type VersionsProxy = AsyncDisposable & {
+  /** For NGINX_URL. */
+  url: string;
+  /** The inside address of the Nginx behind it. */
+  target: string | undefined;
+  /** No request gets through. */
+  isCut: boolean;
+  /** How often everything was raised. */
+  raisedAll: number;
+  /** What a request waits for before it is passed on, or is lost. */
+  before: (body: string) => Promise<void | "lose"> | void;
+};
+
+export function versionsProxy(): VersionsProxy {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, carry);
+  const proxy: VersionsProxy = {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    target: undefined,
+    isCut: false,
+    raisedAll: 0,
+    before: () => {},
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+
+  async function carry(request: Request): Promise<Response> {
+    const body = await request.text();
+    const isLost = await proxy.before(body) === "lose";
+    if (isLost || proxy.isCut || proxy.target === undefined) {
+      return new Response(null, { status: 503 });
+    }
+    try {
+      const answer = await fetch(`${proxy.target}/versions`, {
+        method: "POST",
+        headers: request.headers,
+        body,
+      });
+      if (body === "*") proxy.raisedAll++;
+      return new Response(await answer.text(), { status: answer.status });
+    } catch (error) {
+      // Nginx is not there just now.
+      return new Response(String(error), { status: 502 });
+    }
+  }
+
+  return proxy;
+}
