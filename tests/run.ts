@@ -27,11 +27,8 @@ const PERMISSIONS = [
 ];
 
 const GROUP_WITHIN_MS = 20 * 60_000;
-// More than that is no accident of the machine.
-const MAX_AGAIN = 6;
 
-type Result = Counts & { skippedGroups: string[]; again: string[] };
-type GroupRun = Counts & { failedFiles: string[] };
+type Result = Counts & { skippedGroups: string[] };
 
 function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));
@@ -46,14 +43,13 @@ function parse(args: string[]): { words: string[]; filter: string[] } {
 }
 
 async function runAll(groups: Group[], servers: Servers, filter: string[]): Promise<Result> {
-  const result: Result = { passed: [], failed: [], skipped: [], skippedGroups: [], again: [] };
+  const result: Result = { passed: [], failed: [], skipped: [], skippedGroups: [] };
   for (const group of groups) {
     if (group.skipped !== undefined) {
       result.skippedGroups.push(`${group.files.join(", ")}: ${group.skipped}`);
       continue;
     }
-    const first = await runGroup(group, servers, filter);
-    const { passed, failed, skipped } = await lookAgain(group, first, { servers, filter, result });
+    const { passed, failed, skipped } = await runGroup(group, servers, filter);
     result.passed.push(...passed);
     result.failed.push(...failed);
     result.skipped.push(...skipped);
@@ -61,33 +57,7 @@ async function runAll(groups: Group[], servers: Servers, filter: string[]): Prom
   return result;
 }
 
-type Look = { servers: Servers; filter: string[]; result: Result };
-
-/**
- * Many tests here race, kill and measure on a machine that others share. A file that failed is run
- * once more, alone; what then passes is counted as passed, and said out loud as passed the second time.
- */
-async function lookAgain(group: Group, first: GroupRun, look: Look): Promise<Counts> {
-  if (first.failed.length === 0 || look.filter.length > 0) return first;
-  const known = group.files.filter((file) => first.failedFiles.some((path) => path.endsWith(file)));
-  const files = known.length > 0 ? known : group.files;
-  if (files.length > MAX_AGAIN) return first;
-  say(`\nrun again, alone: ${files.join(", ")}`);
-  const second = await runGroup({ ...group, name: `${group.name} again`, files }, look.servers, []);
-  const still = new Set(second.failed);
-  const mended = first.failed.filter((name) => !still.has(name) && second.passed.includes(name));
-  look.result.again.push(...mended);
-  return {
-    passed: [...first.passed, ...mended],
-    failed: [
-      ...first.failed.filter((name) => !mended.includes(name)),
-      ...second.failed.filter((name) => !first.failed.includes(name)),
-    ],
-    skipped: first.skipped,
-  };
-}
-
-async function runGroup(group: Group, servers: Servers, filter: string[]): Promise<GroupRun> {
+async function runGroup(group: Group, servers: Servers, filter: string[]): Promise<Counts> {
   const report = `${servers.dir}/junit.xml`;
   // Playwright looks into /proc as it loads, which Deno opens to nothing less than everything.
   const permissions = group.name.startsWith("browser")
@@ -112,14 +82,13 @@ async function runGroup(group: Group, servers: Servers, filter: string[]): Promi
 }
 
 /** A file of which the report says nothing could not be loaded, or has nothing in it: failed. */
-async function readCounts(report: string, files: string[]): Promise<GroupRun> {
+async function readCounts(report: string, files: string[]): Promise<Counts> {
   const cases = parseJUnit(await Deno.readTextFile(report).catch(() => ""));
   await Deno.remove(report).catch(() => {});
   const counts = count(cases);
   const silent = files.filter((path) => !cases.some(({ file }) => file.endsWith(path)));
   counts.failed.push(...silent.map((file) => `${file}: no test in it was run`));
-  const broken = cases.filter(({ outcome }) => outcome === "failed").map(({ file }) => file);
-  return { ...counts, failedFiles: [...broken, ...silent] };
+  return counts;
 }
 
 /** Every long trial of this run in one table; one that never came to its end is a failure. */
@@ -132,10 +101,9 @@ async function showTrials(path: string, result: Result): Promise<void> {
 }
 
 /** The last lines; true if all is well. In CI a test that is skipped is one that nobody runs. */
-function summarise({ passed, failed, skipped, skippedGroups, again }: Result): boolean {
+function summarise({ passed, failed, skipped, skippedGroups }: Result): boolean {
   const inCi = Deno.env.get("CI") === "true";
   say("");
-  for (const name of again) say(`passed the second time only: ${name}`);
   for (const name of failed) say(`failed: ${name}`);
   for (const name of skipped) say(`skipped${inCi ? " (refused in CI)" : ""}: ${name}`);
   for (const group of skippedGroups) say(`skipped group: ${group}`);
