@@ -1,5 +1,17 @@
-# Three stages: build fetches what the code depends on, test refuses code that does not hold, and the
-# last one holds what was tested and nothing else. For the legacy builder as well as for BuildKit.
+# Four stages. nginx is what stands before the service; build fetches what the code depends on, test
+# refuses code that does not hold, and the last one holds what was tested and nothing else. For the legacy
+# builder as well as for BuildKit; the legacy one builds every stage up to its target, so nginx is first.
+
+# The same packages as in the tests. nginx.conf and nginx.sh are mounted.
+FROM debian:bookworm-slim AS nginx
+RUN apt-get update -qq \
+  && apt-get install -y -qq --no-install-recommends nginx libnginx-mod-http-lua curl >/dev/null \
+  && rm -rf /var/lib/apt/lists/* \
+  && install -d -o 101 -g 101 /var/log/tallybook
+USER 101:101
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+CMD ["sh", "/etc/tallybook/nginx.sh"]
 
 FROM denoland/deno:2.9.6 AS build
 WORKDIR /app

@@ -81,4 +81,13 @@ describe("an answer of an older generation", () => {
     await inUse();
     assertEquals((await tier.get(lookup)).answer, undefined);
   });
+
+  it("is not stored at all where one of its tags has moved past it: it may hold erased text", async () => {
+    await keep(20);
+    await tier.drop(tags, 30);
+    await place.redis?.link.del(`tallybook:v:${lookup.key}`);
+    await tier.put(lookup, { position: 29, text: "erased meanwhile" }, await inUse());
+    assertEquals(await place.redis?.link.exists(`tallybook:v:${lookup.key}`), 0);
+    await keep(30);
+  });
 });

@@ -71,15 +71,27 @@ describe("the service behind its caches", () => {
   });
 
   it("asks PostgreSQL once for a thousand clients on a cold key", async () => {
-    const { id } = JSON.parse((await client.send("POST", "/users", person("cold"))).text);
     await using log = await listening(stack);
-    const asked = Array.from(
-      { length: 1000 },
-      (_, i) => fetch(`${stack.appUrls[i % 2]}/users/${id}`).then((response) => response.json()),
-    );
-    const names = new Set((await Promise.all(asked)).map(({ name }) => name));
-    assertEquals([...names], ["cold"]);
-    assertEquals(await log.count(/from read\.users where id = \$1/g), 1);
+    const loads = async (name: string) => {
+      const { id } = JSON.parse((await client.send("POST", "/users", person(name))).text);
+      const before = await log.count(LOAD);
+      const asked = Array.from(
+        { length: 1000 },
+        (_, i) => fetch(`${stack.appUrls[i % 2]}/users/${id}`).then((response) => response.json()),
+      );
+      const names = new Set((await Promise.all(asked)).map(({ name }) => name));
+      assertEquals([...names], [name]);
+      return await log.count(LOAD) - before;
+    };
+    // Where Redis is given up meanwhile, each reader loads: such a round says nothing of the others.
+    for (let round = 0;; round++) {
+      assert(round < 20, "Redis was given up in every round");
+      const given = await redisOpenings(stack);
+      const count = await loads(`cold${round}`);
+      if (await redisOpenings(stack) !== given) continue;
+      assertEquals(count, 1);
+      break;
+    }
   });
 
   it("never mixes answers or fills up, whatever the request looks like", async () => {
@@ -203,6 +215,16 @@ describe("the service behind its caches", () => {
 });
 
 const person = (name: string) => ({ name, email: `${name}@example.com` });
+
+const LOAD = /from read\.users where id = \$1/g;
+
+async function redisOpenings(stack: Stack): Promise<number> {
+  const texts = await Promise.all(
+    stack.appUrls.map((url) => fetch(`${url}/metrics`).then((answer) => answer.text())),
+  );
+  const found = texts.map((text) => Number(/^tallybook_redis_openings (\d+)$/m.exec(text)?.[1]));
+  return found.reduce((sum, each) => sum + each, 0);
+}
 
 async function fetchJson(url: string): Promise<unknown> {
   return await (await fetch(url, { headers: { accept: "application/json" } })).text();

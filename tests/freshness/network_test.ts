@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { upstreamServers } from "$src/cli/stack/nginx.ts";
 import { distribution, freshnessTrial } from "./trial.ts";
 import { Client } from "../support/client.ts";
 import { underLoad } from "../support/load.ts";
@@ -160,8 +161,7 @@ describe("between the app and Redis", () => {
 
 /** Has Nginx find the app at these ports from now on. */
 async function leadTo(stack: Stack, ports: number[]): Promise<void> {
-  const servers = ports.map((port) => `server 127.0.0.1:${port} max_fails=1 fail_timeout=1s;\n`);
-  await Deno.writeTextFile(`${stack.dir}/nginx/run/upstream.conf`, servers.join(""));
+  await Deno.writeTextFile(`${stack.dir}/nginx/run/upstream.conf`, upstreamServers(ports));
   await stack.nginx.signal("HUP");
   await until(async () => {
     const asked = await Promise.all(

@@ -42,6 +42,46 @@ export async function freshnessTrial(stack: Stack, rounds: number): Promise<Tria
   return trial;
 }
 
+const PAGES = 20;
+// Few, as readers who miss a page at the same moment are a miss each.
+const HIT_READERS = 4;
+
+export type Hits = { reads: number; hits: number; stale: string[] };
+
+/** Each write changes one of so many pages, every other one of which is read as HTML. */
+export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
+  using writer = new Client(stack.url);
+  using looker = new Client(stack.url);
+  const pages: { path: string; accept: string }[] = [];
+  for (let i = 0; i < PAGES; i++) {
+    const { text } = await writer.send("POST", "/items", { name: `page ${i}` });
+    pages.push({ path: `/items/${JSON.parse(text).id}`, accept: i % 2 ? HTML : JSON_ });
+  }
+  const seen: Hits = { reads: 0, hits: 0, stale: [] };
+  const read = async (client: Client, page = pages[Math.floor(Math.random() * PAGES)]) => {
+    const answer = await client.get(page?.path ?? "/", page?.accept);
+    seen.reads++;
+    if (answer.cache === "HIT") seen.hits++;
+    return answer;
+  };
+  const budget = new Budget();
+  const reading = Array.from({ length: HIT_READERS }, async () => {
+    using client = new Client(stack.url);
+    while (await budget.take()) await read(client);
+  });
+  for (let i = 0; i < writes; i++) {
+    budget.add(READS_A_WRITE - 1);
+    const page = pages[Math.floor(Math.random() * PAGES)];
+    const name = `write ${i}.`;
+    await writer.send("PUT", page?.path ?? "/", { name });
+    const answer = await read(looker, page);
+    if (!answer.text.includes(name)) seen.stale.push(`${name} ${answer.cache} ${answer.text}`);
+  }
+  budget.end();
+  await Promise.all(reading);
+  return seen;
+}
+
 async function votesNow(client: Client): Promise<number> {
   return sumOf((await client.get("/results?now")).text);
 }

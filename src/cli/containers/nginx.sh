@@ -14,13 +14,8 @@ ln -sf /dev/stderr "$home/logs/error.log"
 ln -sf "$access_log" "$home/logs/access.log"
 cd "$home"
 
-# Busybox has nslookup, Debian has getent.
 addresses() {
-  if command -v nslookup >/dev/null; then
-    nslookup -type=a app 2>/dev/null | awk '/^Name:/ { found = 1 } found && /^Address/ { print $NF }'
-  else
-    getent ahostsv4 app | cut -d ' ' -f 1
-  fi | sort -u
+  getent ahostsv4 app | cut -d ' ' -f 1 | sort -u
 }
 
 answers() {
@@ -40,8 +35,11 @@ replicas() {
 }
 
 write_replicas() {
+  # One that failed is passed over for a second. Where all of them are, each is tried all the same: one
+  # that has just come back answers while the mark on it still stands.
   for address in $joined; do
     echo "server $address:$app_port max_fails=1 fail_timeout=1s;"
+    echo "server $address:$app_port max_fails=0 backup;"
   done >run/upstream.conf
   # An upstream without servers is refused; this one is down until there is another.
   [ -n "$joined" ] || echo 'server 127.0.0.1:9 down;' >run/upstream.conf
@@ -49,19 +47,18 @@ write_replicas() {
     echo 'geo $from_app { default 0;'
     for address in $joined; do echo "  $address 1;"; done
     echo '}'
-    echo "map \"\$from_app \$http_x_tallybook_refresh\" \$refresh {"
+    echo "map \"\$from_app \$http_x_tallybook_secret\" \$from_service {"
     echo "  default \"\"; \"1 $(cat /secrets/edge/nginx_secret)\" 1;"
     echo '}'
-  } >run/refresh.conf
+  } >run/service.conf
 }
 
 write_listen() {
   shown_port=
   [ "${TLS_PORT:-443}" = 443 ] || shown_port=:$TLS_PORT
-  # 8080 is for the public, 8000 for what the app itself fetches.
-  echo 'listen 8080 backlog=4096; listen 8000;' >run/listen.conf
+  echo 'listen 8080 backlog=4096;' >run/listen.conf
   [ -z "${TLS_CERTIFICATE:-}" ] || cat >run/listen.conf <<EOF
-listen 8080; listen 8000;
+listen 8080;
 listen 8443 ssl http2 backlog=4096;
 ssl_certificate $TLS_CERTIFICATE;
 ssl_certificate_key $TLS_KEY;
@@ -73,7 +70,8 @@ add_header Strict-Transport-Security "max-age=31536000" always;
 set \$plain "\$server_port\$uri";
 if (\$plain ~ "^8080(?!/-/refused_)") { return 308 https://\$host$shown_port\$request_uri; }
 EOF
-  echo 'listen 127.0.0.1:8081;' >run/inside.conf
+  # 8000 is where the service raises page versions; 8081 is for the health check.
+  echo 'listen 127.0.0.1:8081; listen 8000;' >run/inside.conf
   case ${RATE_LIMIT:-on} in
     off | false | no | 0) : >run/limits.conf ;;
     *) echo 'limit_req zone=writes burst=200 nodelay;' >run/limits.conf ;;

@@ -34,7 +34,7 @@ is_joined() {
   return 1
 }
 
-[ "${1:-}" = --no-build ] || compose build app
+[ "${1:-}" = --no-build ] || compose build app nginx
 compose run --rm --no-deps migrate
 
 old=$(compose ps -q app)

@@ -42,13 +42,24 @@ export async function createNginx(
   return { part, url, insideUrl, accessLog: `${dir}/logs/access.log` };
 }
 
+/**
+ * A replica that failed is passed over for a second. Where all of them are, each is tried all the same: one
+ * that has just come back answers while the mark on it still stands.
+ */
+export function upstreamServers(appPorts: number[]): string {
+  const servers = appPorts.map((port) => `server 127.0.0.1:${port}`);
+  return [
+    ...servers.map((server) => `${server} max_fails=1 fail_timeout=1s;\n`),
+    ...servers.map((server) => `${server} max_fails=0 backup;\n`),
+  ].join("");
+}
+
 function runFiles(options: NginxOptions): Record<string, string> {
   const { port, insidePort, appPorts, nginxSecret, limits } = options;
   return {
     "listen.conf": `listen 127.0.0.1:${port} backlog=4096;\n`,
     "inside.conf": `listen 127.0.0.1:${insidePort};\n`,
-    "upstream.conf": appPorts.map((app) => `server 127.0.0.1:${app} max_fails=1 fail_timeout=1s;\n`)
-      .join(""),
+    "upstream.conf": upstreamServers(appPorts),
     "limits.conf": limits ? "limit_req zone=writes burst=200 nodelay;\n" : "",
     "service.conf": `geo $from_app { default 0; 127.0.0.1 1; }
 map "$from_app $http_x_tallybook_secret" $from_service { default ""; "1 ${nginxSecret}" 1; }

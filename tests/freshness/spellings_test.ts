@@ -1,0 +1,110 @@
+// One page, asked for in every way that a path can be written: answered, and stored under none but the
+// spelling that the events name.
+import { assert, assertEquals } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { Client } from "../support/client.ts";
+
+const ACCEPTS = ["text/html", "application/json", "*/*", "application/json;q=0.9, */*;q=0.1"];
+
+describe("a page that is asked for in an odd spelling", () => {
+  let stack: Stack;
+  let client: Client;
+  let id: number;
+
+  before(async () => {
+    stack = await startStack({ env: { RATE_LIMIT: "off" } });
+    client = new Client(stack.url);
+    id = JSON.parse((await client.send("POST", "/items", { name: "first" })).text).id;
+  });
+  after(async () => {
+    client[Symbol.dispose]();
+    await stack[Symbol.asyncDispose]();
+  });
+
+  type Seen = { status: number; cache: string | undefined; text: string };
+
+  /** As it is written, without what a client library would make of it. */
+  async function ask(target: string, accept: string, method = "GET"): Promise<Seen> {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
+    const lines = [
+      `${method} ${target} HTTP/1.1`,
+      "Host: x",
+      `Accept: ${accept}`,
+      "Connection: close",
+    ];
+    await connection.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
+    const text = await new Response(connection.readable).text();
+    return {
+      status: Number(text.match(/^HTTP\/1\.1 (\d+)/)?.[1]),
+      cache: text.match(/^X-Cache-Status: (\w+)/im)?.[1],
+      text,
+    };
+  }
+
+  const odd = (id: number) => [
+    `//items/${id}`,
+    `/items//${id}`,
+    `/%69tems/${id}`,
+    `/items/%3${id}`,
+    `/items%2F${id}`,
+    `/x/../items/${id}`,
+    `/./items/${id}`,
+    `/items/${id}/.`,
+    `/items/${id}/`,
+    `/items/0${id}`,
+    `/Items/${id}`,
+    `/items/${id}?`,
+    `/items/${id}?x`,
+    `/items/${id}#x`,
+    `/items/${id};x`,
+    `/items/${id}%00`,
+    `/items/${id}%20`,
+  ];
+
+  it("is answered and never stored, and shows no value of before a write", async () => {
+    const stored: string[] = [];
+    const stale: string[] = [];
+    for (const target of odd(id)) {
+      for (const accept of ACCEPTS) {
+        const old = `old ${crypto.randomUUID()}`;
+        await client.send("PUT", `/items/${id}`, { name: old });
+        for (let turn = 0; turn < 3; turn++) {
+          const { cache, status } = await ask(target, accept);
+          if (cache === "HIT" || cache === "STALE") stored.push(`${target} ${accept} ${cache}`);
+          assert(status >= 200 && status < 500, `${target}: ${status}`);
+        }
+        await client.send("PUT", `/items/${id}`, { name: "new" });
+        const { text } = await ask(target, accept);
+        if (text.includes(old)) stale.push(`${target} ${accept}`);
+      }
+    }
+    assertEquals(stored, []);
+    assertEquals(stale, []);
+  });
+
+  it("is the page itself in absolute form, as HEAD and for whoever has it already", async () => {
+    const ways: [string, string][] = [
+      [`http://x/items/${id}`, "GET"],
+      [`/items/${id}`, "HEAD"],
+      [`/items/${id}`, "GET"],
+    ];
+    for (const accept of ACCEPTS.slice(0, 3)) {
+      for (const [target, method] of ways) {
+        await client.send("PUT", `/items/${id}`, { name: `at ${target}` });
+        const first = await ask(target, accept, method);
+        const second = await ask(target, accept, method);
+        assertEquals([first.cache, second.cache], ["MISS", "HIT"], `${method} ${target} ${accept}`);
+        await client.send("PUT", `/items/${id}`, { name: "changed" });
+        const { cache, text } = await ask(`/items/${id}`, accept);
+        assertEquals(cache, "MISS");
+        assert(text.includes("changed"));
+      }
+      const { headers } = await client.get(`/items/${id}`, accept);
+      const known = { accept, "if-none-match": headers.get("etag") ?? "" };
+      assertEquals((await client.ask(`/items/${id}`, { headers: known })).status, 304);
+      await client.send("PUT", `/items/${id}`, { name: `after a 304 of ${accept}` });
+      assertEquals((await client.ask(`/items/${id}`, { headers: known })).status, 200);
+    }
+  });
+});
