@@ -8,6 +8,7 @@ import { type Endpoint, type Handle, register } from "./http/endpoint.ts";
 import { framed } from "./http/frame.ts";
 import { isAllowed } from "./http/guards.ts";
 import { Limits } from "./http/limits.ts";
+import { isForNginx } from "./http/nginx_cache.ts";
 import { PathRouter } from "./http/paths.ts";
 import { INTERNAL, type Problem, problemHeaders, problemOf } from "./http/problem.ts";
 import { log } from "./log.ts";
@@ -95,7 +96,8 @@ function preflight(c: Context, methods: string[]): Response {
 }
 
 async function problem(c: Context, error: AppError): Promise<Response> {
-  const facts = problemOf(error, c.get("requestId"));
+  // What Nginx may store is everybody's: it names nobody's request.
+  const facts = problemOf(error, isForNginx(c) ? undefined : c.get("requestId"));
   const form = await formAgain(c, error, facts);
   if (form === undefined) return shown(c, facts, problemHeaders(error));
   return c.html(form, facts.status as 400, problemHeaders(error));

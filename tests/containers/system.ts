@@ -122,7 +122,7 @@ export class System implements AsyncDisposable {
   }
 
   async build(): Promise<void> {
-    await this.compose("build", "app");
+    await this.compose("build", "app", "nginx");
   }
 
   async up(...args: string[]): Promise<void> {
