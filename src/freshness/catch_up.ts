@@ -116,40 +116,50 @@ export class CatchUp implements AsyncDisposable {
 
   /** Runs for as long as this process is the leader. */
   lead = async (term: Term): Promise<void> => {
-    const { cache, nginxes, watermark } = this.#options;
     this.#confirmed.clear();
     this.#head = 0;
     this.#leading = true;
-    cache.takeOver();
-    const contacts = await NginxContacts.open(term.sql, nginxes);
-    const leading = { term, contacts, position: await savedWatermark(term.sql) };
-    this.#head = (await readHead(term.sql)).position;
-    // Whatever the last leader did not get to was confirmed to nobody who remembers.
-    this.#hasFailed = this.#head > leading.position;
-    watermark.advance(leading.position);
-    let isBehind = false;
-    const renewing = setInterval(() => {
-      if (!isBehind && term.isCurrent()) void cache.renew();
-    }, RENEW_MS);
-    const keeping = contacts.keep(term.signal);
     try {
-      while (!term.signal.aborted) {
-        try {
-          await this.#step(leading);
-          isBehind = false;
-        } catch (error) {
-          if (term.signal.aborted) break;
-          isBehind = true;
-          log.warn("freshness is behind the log", { error: reason(error) });
-          await delay(RENEW_MS, term.signal);
-        }
-      }
+      await this.#follow(await this.#takeOver(term));
     } finally {
       this.#leading = false;
-      clearInterval(renewing);
-      await keeping;
     }
   };
+
+  async #takeOver(term: Term): Promise<Leading> {
+    const { cache, nginxes, watermark } = this.#options;
+    cache.takeOver();
+    const contacts = await NginxContacts.open(term.sql, nginxes);
+    const position = await savedWatermark(term.sql);
+    this.#head = Math.max(this.#head, (await readHead(term.sql)).position);
+    // Whatever the last leader did not get to was confirmed to nobody who remembers.
+    this.#hasFailed = this.#head > position;
+    watermark.advance(position);
+    return { term, contacts, position };
+  }
+
+  /** Keeps the caches up to the log, in touch with each Nginx, and Redis in use. */
+  async #follow(leading: Leading): Promise<void> {
+    const { term, contacts } = leading;
+    let isBehind = false;
+    const renewing = setInterval(() => {
+      if (!isBehind && term.isCurrent()) void this.#options.cache.renew();
+    }, RENEW_MS);
+    const keeping = contacts.keep(term.signal);
+    while (!term.signal.aborted) {
+      try {
+        await this.#step(leading);
+        isBehind = false;
+      } catch (error) {
+        if (term.signal.aborted) break;
+        isBehind = true;
+        log.warn("freshness is behind the log", { error: reason(error) });
+        await delay(RENEW_MS, term.signal);
+      }
+    }
+    clearInterval(renewing);
+    await keeping;
+  }
 
   async #step(leading: Leading): Promise<void> {
     const { signal } = leading.term;

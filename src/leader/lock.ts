@@ -27,6 +27,8 @@ export async function acquireLock(
   const stop = () => session.end({ timeout: 0 });
   signal.addEventListener("abort", stop);
   try {
+    // What a leader saves about its progress may be lost with the database: it is then done once more.
+    await session`set synchronous_commit = off`;
     await session`set statement_timeout = 0`;
     await session`select set_config('idle_session_timeout', ${String(SILENT_MS)}, false)`;
     // Detect dead clients while they queue for the lock; otherwise the server hands it to them. A server
