@@ -296,4 +296,18 @@ export const mutants: Mutant[] = [
     without: "const later = straight && limit < 0 ? straight.type : undefined;",
     tests: ["projections/property", "projections/straight"],
   },
+  {
+    name: "the client's own list of types",
+    file: "src/database.ts",
+    guard: "fetch_types: false,",
+    without: "fetch_types: true,",
+    tests: ["tests/database", "faults/rejections"],
+  },
+  {
+    name: "the handler of unhandled rejections",
+    file: "src/rejections.ts",
+    guard: "event.preventDefault();",
+    without: "",
+    tests: ["faults/rejections"],
+  },
 ];
