@@ -67,6 +67,19 @@ describe("attacks on identity", () => {
     });
   }
 
+  it("cross-site post, our host by another scheme: refused", async () => {
+    const { host } = new URL(stack.url);
+    for (const scheme of ["https", "ftp"]) {
+      const { status } = await send("/items", "POST", { name: "a" }, {
+        origin: `${scheme}://${host}`,
+        "x-forwarded-proto": scheme,
+      });
+      assertEquals(status, 403, scheme);
+    }
+    const { status } = await send("/items", "POST", { name: "a" }, { origin: `http://${host}` });
+    assertEquals(status, 201);
+  });
+
   it("cross-site post as plain text, the type a form may send without asking: refused", async () => {
     const answer = await fetch(`${stack.url}/sign`, {
       method: "POST",
