@@ -98,16 +98,38 @@ describe("attacks on identity", () => {
       `visitor=${id}.`,
       `visitor=${id}.${signature.slice(0, -2)}`,
       `visitor=${id}.${"A".repeat(signature.length)}`,
+      `visitor=${id}.${"a".repeat(signature.length)}`,
       `visitor=${id}x.${signature}`,
       `visitor=.${signature}`,
       `visitor=${signature}.${id}`,
-      `visitor=${id}.${signature}.x; visitor=${id}`.replace(`.${signature}.x`, ".bad"),
+      `visitor=${id}.bad; visitor=${id}`,
+      `visitor=${id}.${signature}.x`,
+      `visitor=${id}.${signature}.${signature}`,
+      `visitor=x.${id}.${signature}`,
+      `visitor=${id}.${signature.toUpperCase()}`,
+      `visitors=${id}.${signature}`,
+      `x; xvisitor=${id}.${signature}`,
+      `x=visitor=${id}.${signature}`,
     ];
     for (const cookie of forged) {
       const answer = await fetch(`${stack.url}/polls/1/mine`, {
         headers: { ...JSON_TYPE, cookie },
       });
       assertEquals((await answer.json()).options, [], cookie);
+    }
+  });
+
+  it("forged cookie beside the true one: the voter is known", async () => {
+    const cookie = cookieOf(await vote("option_a"));
+    const [id = ""] = cookie.replace("visitor=", "").split(".");
+    const bad = ["", "x", id, `${id}.`, `${id}.${"0".repeat(64)}`, `${"0".repeat(32)}.x.y`];
+    for (const value of bad) {
+      for (const both of [`visitor=${value}; ${cookie}`, `${cookie};visitor=${value}`]) {
+        const answer = await fetch(`${stack.url}/polls/1/mine`, {
+          headers: { ...JSON_TYPE, cookie: both },
+        });
+        assertEquals((await answer.json()).options, ["option_a"], both);
+      }
     }
   });
 
