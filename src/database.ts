@@ -1,5 +1,6 @@
 // Opens PostgreSQL, or the embedded one where no DATABASE_URL is given, behind the same client.
 import postgres from "postgres";
+import { arrayTypes } from "./arrays.ts";
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
 import { openEmbedded } from "./embedded.ts";
@@ -8,7 +9,12 @@ type Types = { bigint: number };
 export type Sql = postgres.Sql<Types>;
 export type Tx = postgres.TransactionSql<Types>;
 
-const types = { bigint: { to: 20, from: [20], serialize: String, parse: Number } };
+// Every type is named here. Left to itself the client asks for the types of arrays on each new
+// connection, in a promise that nothing awaits: a connection lost meanwhile would end the process.
+const known = {
+  types: { bigint: { to: 20, from: [20], serialize: String, parse: Number }, ...arrayTypes },
+  fetch_types: false,
+};
 
 export type Database = AsyncDisposable & {
   sql: Sql;
@@ -33,7 +39,7 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
   };
   return postgres(url, {
     max: options.max ?? 10,
-    types,
+    ...known,
     connect_timeout: 5,
     idle_timeout: 0,
     max_lifetime: null,
@@ -56,7 +62,7 @@ export async function openDatabase(
       user: "postgres",
       database: "postgres",
       max: 4,
-      types,
+      ...known,
       onnotice: () => {},
     });
     return {
@@ -78,14 +84,14 @@ export async function openDatabase(
 
 /**
  * A client with one connection, for what a session holds; `lost` is called when that session is
- * gone. Not reserved from the pool: a reserved connection that died answers nothing, and handing it
- * back gives a dead connection to the next request. To be ended by whoever asked for it.
+ * gone. Not reserved from the pool: `reserve` never answers where it must open a connection, a
+ * reserved connection that died answers nothing, and handing it back gives a dead connection to the
+ * next request. To be ended by whoever asked for it.
  */
 export function ownSession(sql: Sql, lost: () => void): Sql {
-  // As the library itself does for LISTEN: parsed options are taken as they are. What it asks on its
-  // own when it connects (the types of arrays) nobody awaits, and ended then it would end the process.
-  const options: unknown = { ...sql.options, max: 1, onclose: lost, fetch_types: false };
-  return postgres(options as { types: typeof types });
+  // As the library itself does for LISTEN: parsed options are taken as they are.
+  const options: unknown = { ...sql.options, max: 1, onclose: lost };
+  return postgres(options as typeof known);
 }
 
 /** A transaction; a connection that is lost in it fails it, and nothing else. */

@@ -5,6 +5,7 @@ import { type Config, loadConfig } from "./config.ts";
 import { openDatabase } from "./database.ts";
 import { AppError, reason } from "./errors.ts";
 import { log } from "./log.ts";
+import { UnhandledRejections } from "./rejections.ts";
 import { addSample, openDefaultPoll } from "./sample.ts";
 import { firstAdminToken } from "./secrets.ts";
 import { openServices } from "./services.ts";
@@ -18,6 +19,7 @@ function say(line: string): void {
 }
 
 async function main(): Promise<void> {
+  const rejections = new UnhandledRejections();
   const stop = stopSignal();
   const config = loadConfig(Deno.args);
   log.setLevel(config.LOG_LEVEL);
@@ -25,6 +27,7 @@ async function main(): Promise<void> {
   await prepare(config, database, stop);
   if (stop.aborted) return;
   await using services = await openServices(config, database);
+  rejections.countIn(services.metrics.rejections);
   const isNew = await openDefaultPoll(services.sql, services.appender);
   if (isNew && config.SAMPLE_DATA) await addSample(services.sql, services.appender);
   const app = createApp(services);

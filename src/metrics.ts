@@ -57,6 +57,11 @@ export class Metrics {
     help: "Requests answered with a 500",
     registers: [this.registry],
   });
+  readonly rejections = new Counter({
+    name: "tallybook_unhandled_rejections_total",
+    help: "Promises that were rejected while nothing handled them",
+    registers: [this.registry],
+  });
 
   /** Values that are asked for when the metrics are read; what cannot be had is left out. */
   gauge(

@@ -3,6 +3,7 @@
 import { AppError, reason } from "../errors.ts";
 import { type Stack, startStack } from "./stack/mod.ts";
 import { askedToStop } from "./stack/signals.ts";
+import { supervise } from "./stack/supervisor.ts";
 
 const USAGE = "usage: deno task stack [--replicas N] [--port P] [-- command...]";
 
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
   const early = await Promise.race([stopped, starting]);
   await using stack = await starting;
   if (typeof early === "number") return early;
+  using _supervisor = supervise(stack.apps, say);
   return await Promise.race([
     stopped,
     command.length > 0 ? runCommand(stack, command) : serve(stack),

@@ -8,8 +8,10 @@ z.config({
 
 const characters = (text: string) => [...text].length;
 
-// Blanks, joiners and marks of direction alone show nothing.
-const SEEN = /[^\p{Z}\p{Cc}\p{Cf}]/u;
+// Spaces, joiners, marks of direction and filler letters show nothing on their own; nor do Braille
+// without dots, and the blanks of the Khitan, hieroglyphic and musical scripts.
+const SEEN =
+  /[^\p{Z}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800\u{16fe4}\u{13441}\u{13442}\u{1d159}]/u;
 
 type TextOptions = { max: number; min?: number; lines?: boolean };
 

@@ -35,10 +35,17 @@ export function isAdmin(c: Context): boolean | Promise<boolean> {
 }
 
 async function hasToken(c: Context, token: string): Promise<true> {
-  const [limits, client] = [c.get("limits"), c.get("client")];
-  limits.checkGuesses(client);
-  if (sameDigest(token, await c.get("services").adminDigest())) return true;
-  limits.noteGuess(client);
+  await checkToken(c, token);
+  return true;
+}
+
+/**
+ * Limits wrong tokens only. The right one is always taken, or whoever guesses would lock it out for
+ * everybody behind the same address.
+ */
+export async function checkToken(c: Context, token: string): Promise<void> {
+  if (sameDigest(token, await c.get("services").adminDigest())) return;
+  c.get("limits").takeGuess(c.get("client"));
   throw new AppError("unauthorized", "the admin token is not right");
 }
 
@@ -74,9 +81,14 @@ export function isAllowed(c: Context, origin: string): boolean {
   const { CORS_ORIGINS, PUBLIC_URL } = c.get("services").config;
   const own = PUBLIC_URL === undefined ? [] : [new URL(PUBLIC_URL).origin];
   if ([...own, ...CORS_ORIGINS.map((url) => new URL(url).origin)].includes(origin)) return true;
-  try {
-    return new URL(origin).host === (c.req.header("host") ?? "");
-  } catch {
-    return false;
-  }
+  return origin === askedOrigin(c);
+}
+
+/** The origin that this request was sent to: its Host, and the scheme that a trusted proxy took it by. */
+function askedOrigin(c: Context): string | undefined {
+  const host = c.req.header("host");
+  if (host === undefined) return undefined;
+  const isProxied = c.get("services").config.TRUSTED_PROXIES.has(c.env?.peer ?? "unknown");
+  const scheme = isProxied && c.req.header("x-forwarded-proto") === "https" ? "https" : "http";
+  return URL.parse(`${scheme}://${host}`)?.origin;
 }

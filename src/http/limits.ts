@@ -21,16 +21,10 @@ export class Limits {
     if (left < 0) throw tooMany("too many writes from your address", seconds);
   }
 
-  /** Counts a wrong token; refuses to look at more of them for a while. */
-  checkGuesses(client: string): void {
-    const window = this.#windows.get(`guess ${client}`);
-    if (window && window.ends > performance.now() && window.used >= GUESSES) {
-      throw tooMany("too many wrong tokens from your address", secondsLeft(window));
-    }
-  }
-
-  noteGuess(client: string): void {
-    this.#take(`guess ${client}`, GUESSES);
+  /** Counts a wrong token; after too many of them says so, and when to try again. */
+  takeGuess(client: string): void {
+    const { left, seconds } = this.#take(`guess ${client}`, GUESSES);
+    if (left < 0) throw tooMany("too many wrong tokens from your address", seconds);
   }
 
   #take(key: string, quota: number): { left: number; seconds: number } {

@@ -2,7 +2,6 @@
 // for everybody. A poll and the guestbook each see a digest of their own: nobody who reads the log
 // can tell that a vote and an entry came from the same hand.
 import { hash, timingSafeEqual } from "node:crypto";
-import { getCookie } from "hono/cookie";
 import type { Context } from "./context.ts";
 import { say } from "./said.ts";
 
@@ -12,13 +11,19 @@ const OWN = "SameSite=Lax";
 // A client that makes up keys this long does not share them with anybody.
 const LONG_KEY = 16;
 
+// An id and its signature, as setVisitor writes them, and nothing else.
+const COOKIES = /(?:^|;)[ \t]*visitor=([0-9a-f-]{32,36})\.([0-9a-f]{64})[ \t]*(?=;|$)/g;
+
+/**
+ * The first visitor that is signed. There may be several cookies of the name: another path, another
+ * domain or a subdomain's page can set one, and it must not hide ours.
+ */
 export function readVisitor(c: Context): string | undefined {
-  const value = getCookie(c, COOKIE);
-  const [id, signature = ""] = value?.split(".") ?? [];
-  if (!id) return undefined;
-  const expected = Buffer.from(c.get("services").secrets.visitors(id));
-  const given = Buffer.from(signature);
-  return given.length === expected.length && timingSafeEqual(given, expected) ? id : undefined;
+  const { visitors } = c.get("services").secrets;
+  for (const [, id = "", signature = ""] of c.req.header("cookie")?.matchAll(COOKIES) ?? []) {
+    if (timingSafeEqual(Buffer.from(signature), Buffer.from(visitors(id)))) return id;
+  }
+  return undefined;
 }
 
 /**

@@ -1,16 +1,14 @@
 // The admin desk: logging in, and what only its owner may do.
 import { generateCookie, getCookie } from "hono/cookie";
 import { z } from "zod";
-import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { SESSION_COOKIE } from "../http/guards.ts";
+import { checkToken, SESSION_COOKIE } from "../http/guards.ts";
 import { done } from "../http/reply.ts";
 import { say } from "../http/said.ts";
 import { isSecure } from "../http/visitor.ts";
 import { adminPage, loginPage } from "../pages/admin.tsx";
 import { adminVerifyPage } from "../pages/admin_works.tsx";
-import { sameDigest } from "../secrets.ts";
 import { SESSION_SECONDS } from "../sessions.ts";
 import { verifyLog } from "../store/verify.ts";
 import { countHeld, shownTotal } from "$projections/guestbook.ts";
@@ -77,13 +75,8 @@ export const adminRoutes = [
     },
     again: loginPage,
   }, async (c, { body }) => {
-    const [services, client, limits] = [c.get("services"), c.get("client"), c.get("limits")];
-    limits.checkGuesses(client);
-    if (!sameDigest(body.token, await services.adminDigest())) {
-      limits.noteGuess(client);
-      throw new AppError("unauthorized", "the admin token is not right");
-    }
-    openSession(c, await services.sessions.open());
+    await checkToken(c, body.token);
+    openSession(c, await c.get("services").sessions.open());
     return done(c, { json: { message: "Logged in" }, location: body.next });
   }),
 

@@ -1,16 +1,11 @@
 // Arrays as PostgreSQL writes them. The client makes the same of a list, and looks at each element more
 // than once for it; deno task bench profile names what the client costs.
-
-const SPECIAL = /["\\]/;
+import { quoted } from "../arrays.ts";
 
 export function textArray(texts: readonly string[]): string {
   let inside = "";
   for (const text of texts) inside += `${inside === "" ? "" : ","}${quoted(text)}`;
   return `{${inside}}`;
-}
-
-function quoted(text: string): string {
-  return SPECIAL.test(text) ? `"${text.replace(/["\\]/g, "\\$&")}"` : `"${text}"`;
 }
 
 export function numberArray(numbers: readonly number[]): string {

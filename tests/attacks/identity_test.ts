@@ -67,6 +67,19 @@ describe("attacks on identity", () => {
     });
   }
 
+  it("cross-site post, our host by another scheme: refused", async () => {
+    const { host } = new URL(stack.url);
+    for (const scheme of ["https", "ftp"]) {
+      const { status } = await send("/items", "POST", { name: "a" }, {
+        origin: `${scheme}://${host}`,
+        "x-forwarded-proto": scheme,
+      });
+      assertEquals(status, 403, scheme);
+    }
+    const { status } = await send("/items", "POST", { name: "a" }, { origin: `http://${host}` });
+    assertEquals(status, 201);
+  });
+
   it("cross-site post as plain text, the type a form may send without asking: refused", async () => {
     const answer = await fetch(`${stack.url}/sign`, {
       method: "POST",
@@ -85,16 +98,38 @@ describe("attacks on identity", () => {
       `visitor=${id}.`,
       `visitor=${id}.${signature.slice(0, -2)}`,
       `visitor=${id}.${"A".repeat(signature.length)}`,
+      `visitor=${id}.${"a".repeat(signature.length)}`,
       `visitor=${id}x.${signature}`,
       `visitor=.${signature}`,
       `visitor=${signature}.${id}`,
-      `visitor=${id}.${signature}.x; visitor=${id}`.replace(`.${signature}.x`, ".bad"),
+      `visitor=${id}.bad; visitor=${id}`,
+      `visitor=${id}.${signature}.x`,
+      `visitor=${id}.${signature}.${signature}`,
+      `visitor=x.${id}.${signature}`,
+      `visitor=${id}.${signature.toUpperCase()}`,
+      `visitors=${id}.${signature}`,
+      `x; xvisitor=${id}.${signature}`,
+      `x=visitor=${id}.${signature}`,
     ];
     for (const cookie of forged) {
       const answer = await fetch(`${stack.url}/polls/1/mine`, {
         headers: { ...JSON_TYPE, cookie },
       });
       assertEquals((await answer.json()).options, [], cookie);
+    }
+  });
+
+  it("forged cookie beside the true one: the voter is known", async () => {
+    const cookie = cookieOf(await vote("option_a"));
+    const [id = ""] = cookie.replace("visitor=", "").split(".");
+    const bad = ["", "x", id, `${id}.`, `${id}.${"0".repeat(64)}`, `${"0".repeat(32)}.x.y`];
+    for (const value of bad) {
+      for (const both of [`visitor=${value}; ${cookie}`, `${cookie};visitor=${value}`]) {
+        const answer = await fetch(`${stack.url}/polls/1/mine`, {
+          headers: { ...JSON_TYPE, cookie: both },
+        });
+        assertEquals((await answer.json()).options, ["option_a"], both);
+      }
     }
   });
 
@@ -185,7 +220,7 @@ describe("attacks on identity", () => {
     }
   });
 
-  it("token guessing: after ten wrong ones even the right one is not looked at", async () => {
+  it("token guessing: refused after ten wrong ones, and locks nobody out", async () => {
     const statuses: number[] = [];
     for (let i = 0; i < 24; i++) {
       const { status } = await send("/events", "GET", undefined, {
@@ -197,5 +232,10 @@ describe("attacks on identity", () => {
     assertEquals(new Set(statuses), new Set([401, 429]));
     assert(statuses.filter((status) => status === 401).length <= 20);
     assertEquals((await send("/admin/login", "POST", { token: "guess" })).status, 429);
+    for (let i = 0; i < 2; i++) {
+      assertEquals((await send("/events?limit=1", "GET", undefined, admin())).status, 200);
+      const token = stack.secrets.ADMIN_TOKEN;
+      assertEquals((await send("/admin/login", "POST", { token })).status, 200);
+    }
   });
 });

@@ -23,24 +23,24 @@ let database: FreshDatabase;
 let observer: Sql;
 let env: Record<string, string>;
 
-/** Ends the task's connections as soon as one of them does what is looked for. */
-async function cut(sign: "waits" | "copies"): Promise<void> {
-  await until(
-    async () => {
-      const ended = await observer`
-      with tasks as (
-        select pid, wait_event_type = 'Lock' as waits, query like '%copy events%' as copies
-        from pg_stat_activity
-        where datname = current_database() and application_name <> 'observer'
-          and backend_type = 'client backend'
-      )
-      select pg_terminate_backend(pid) from tasks
-      where (select bool_or(${sign === "waits" ? observer`waits` : observer`copies`}) from tasks)`;
-      return ended.length > 0;
-    },
-    WITHIN_MS,
-    `a task that ${sign}`,
-  );
+type Sign = "waits" | "copies";
+
+/** Ends the task's connections if one of them does what is looked for. */
+async function endIf(sign: Sign): Promise<boolean> {
+  const ended = await observer`
+    with tasks as (
+      select pid, wait_event_type = 'Lock' as waits, query like '%copy events%' as copies
+      from pg_stat_activity
+      where datname = current_database() and application_name <> 'observer'
+        and backend_type = 'client backend'
+    )
+    select pg_terminate_backend(pid) from tasks
+    where (select bool_or(${sign === "waits" ? observer`waits` : observer`copies`}) from tasks)`;
+  return ended.length > 0;
+}
+
+async function cut(sign: Sign): Promise<void> {
+  await until(() => endIf(sign), WITHIN_MS, `a task that ${sign}`);
 }
 
 type Ended = { code: number; stdout: string; stderr: string };
@@ -53,14 +53,19 @@ async function end(child: Deno.ChildProcess): Promise<Ended> {
   return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
 }
 
-/** The task comes as far as what somebody else holds, and there its connection is ended. */
+/**
+ * The task comes as far as a lock that another session holds, and there its connections are ended: those
+ * that it was about to open, too, or they would wait for the lock in their place.
+ */
 async function cutWhileHeld(hold: string, words: string[]): Promise<Ended> {
   let ended: Promise<Ended> | undefined;
   await observer.begin(async (tx) => {
     await tx.unsafe(hold);
     ended = end(spawnTask(words, env));
+    let over = false;
+    ended.finally(() => over = true);
     await cut("waits");
-    await ended;
+    await until(async () => (await endIf("waits"), over), WITHIN_MS, "the task to end");
   });
   return await (ended ?? Promise.reject(new Error("not started")));
 }

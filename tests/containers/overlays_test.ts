@@ -79,9 +79,14 @@ describe("the production overlay", () => {
   });
 
   it("sends plain HTTP to HTTPS, method and all", async () => {
-    const { status, text } = await curl(`${system.url}/entries?limit=3`);
-    assertEquals(status, 308);
-    assertMatch(text, new RegExp(`location: https://127.0.0.1:${tlsPort}/entries\\?limit=3`, "i"));
+    for (const host of [[], ["-H", "host: evil.example"]]) {
+      const { status, text } = await curl(`${system.url}/entries?limit=3`, ...host);
+      assertEquals(status, 308);
+      assertMatch(
+        text,
+        new RegExp(`location: https://localhost:${tlsPort}/entries\\?limit=3`, "i"),
+      );
+    }
   });
 
   it("takes a renewed certificate into use by itself", async () => {

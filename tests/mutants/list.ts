@@ -77,22 +77,22 @@ export const mutants: Mutant[] = [
   {
     name: "the token check",
     file: "src/http/guards.ts",
-    guard: 'if (sameDigest(token, await c.get("services").adminDigest())) return true;',
-    without: 'if (!sameDigest(token, "0".repeat(64))) return true;',
+    guard: 'if (sameDigest(token, await c.get("services").adminDigest())) return;',
+    without: 'if (!sameDigest(token, "0".repeat(64))) return;',
     tests: ["attacks/identity"],
   },
   {
     name: "the limit on guesses",
     file: "src/http/guards.ts",
-    guard: "  limits.noteGuess(client);\n",
+    guard: '  c.get("limits").takeGuess(c.get("client"));\n',
     without: "",
     tests: ["attacks/identity"],
   },
   {
     name: "the cookie's signature",
     file: "src/http/visitor.ts",
-    guard: "given.length === expected.length && timingSafeEqual(given, expected)",
-    without: "given.length >= 0 || timingSafeEqual(given, expected)",
+    guard: "if (timingSafeEqual(Buffer.from(signature), Buffer.from(visitors(id)))) return id;",
+    without: "if (timingSafeEqual(Buffer.from(signature), Buffer.from(signature))) return id;",
     tests: ["attacks/identity"],
   },
   {
@@ -400,5 +400,19 @@ export const mutants: Mutant[] = [
     guard: "const later = straight?.opening ? straight.type : undefined;",
     without: "const later = straight && limit < 0 ? straight.type : undefined;",
     tests: ["projections/property", "projections/straight"],
+  },
+  {
+    name: "the client's own list of types",
+    file: "src/database.ts",
+    guard: "fetch_types: false,",
+    without: "fetch_types: true,",
+    tests: ["tests/database", "faults/rejections"],
+  },
+  {
+    name: "the handler of unhandled rejections",
+    file: "src/rejections.ts",
+    guard: "event.preventDefault();",
+    without: "",
+    tests: ["faults/rejections"],
   },
 ];

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Answer, idOf } from "../support/api.ts";
-import { openService, type Service } from "../support/service.ts";
+import { openService, type Replica, type Service } from "../support/service.ts";
 
 describe("every call", () => {
   let service: Service;
@@ -379,6 +379,51 @@ describe("every call", () => {
         const own = Object.fromEntries([headers]) as Record<string, string>;
         assertEquals((await service.client().post("/items", { name: "x" }, own)).status, 201);
       }
+    });
+
+    const writes = async (place: Replica, headers: Record<string, string>) =>
+      (await place.client().post("/items", { name: "x" }, headers)).status;
+
+    it("ours is the scheme as well as the host", async () => {
+      const { host } = new URL(service.url);
+      for (const scheme of ["https", "ftp", "ws", "javascript"]) {
+        const origin = `${scheme}://${host}`;
+        const headers = { origin, "x-forwarded-proto": "https" };
+        assertEquals(await writes(service, { origin }), 403, origin);
+        assertEquals(await writes(service, headers), 403, "said by no trusted proxy");
+        const read = await service.client().get("/entries", { origin });
+        assertEquals(read.headers.get("access-control-allow-credentials"), null, origin);
+      }
+    });
+
+    it("a trusted proxy says which scheme ours has", async () => {
+      await using behind = await service.place.open({ TRUSTED_PROXIES: "127.0.0.1" });
+      const { host } = new URL(behind.url);
+      const said: [forwarded: string | undefined, ours: string, foreign: string][] = [
+        ["https", "https", "http"],
+        ["http", "http", "https"],
+        [undefined, "http", "https"],
+        ["ftp", "http", "ftp"],
+      ];
+      for (const [forwarded, ours, foreign] of said) {
+        const more: Record<string, string> = forwarded ? { "x-forwarded-proto": forwarded } : {};
+        assertEquals(
+          await writes(behind, { origin: `${ours}://${host}`, ...more }),
+          201,
+          forwarded,
+        );
+        assertEquals(
+          await writes(behind, { origin: `${foreign}://${host}`, ...more }),
+          403,
+          forwarded,
+        );
+      }
+    });
+
+    it("PUBLIC_URL names ours whatever the Host says", async () => {
+      await using named = await service.place.open({ PUBLIC_URL: "https://tally.example/" });
+      assertEquals(await writes(named, { origin: "https://tally.example" }), 201);
+      assertEquals(await writes(named, { origin: "http://tally.example" }), 403);
     });
 
     it("named ones may write too, and are told so beforehand", async () => {

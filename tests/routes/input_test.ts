@@ -17,6 +17,18 @@ const HOSTILE = [
   "e\u0301",
 ];
 
+// Filler letters, the pattern of Braille without dots, a note without a head: each is drawn as nothing.
+const BLANK = [
+  "\u2800",
+  "\u3164",
+  "\u115f",
+  "\u1160",
+  "\uffa0",
+  "\u{1d159}",
+  "\u{13441}",
+  "\u{16fe4}",
+];
+
 describe("input", () => {
   let service: Service;
   before(async () => {
@@ -55,7 +67,9 @@ describe("input", () => {
         ["x"],
         { x: 1 },
       ];
-      if (field !== "description") wrong.push("", "   ", "\n\t", "\u200b", "\u2060\u200e");
+      if (field !== "description") {
+        wrong.push("", "   ", "\n\t", "\u200b", "\u2060\u200e", ...BLANK, BLANK.join(" \u200d"));
+      }
       if (field !== "message" && field !== "description") wrong.push("a\nb", "a\tb");
       for (const value of wrong) {
         const body = { ...good, [field]: value };
@@ -83,6 +97,13 @@ describe("input", () => {
       }
     });
   }
+
+  it("takes text that has a blank character beside one that shows", async () => {
+    for (const blank of BLANK) {
+      const answer = await service.client().post("/items", { name: `${blank}x` });
+      assertEquals([answer.status, answer.get("name")], [201, `${blank}x`]);
+    }
+  });
 
   it("names every wrong field at once, and one that is missing", async () => {
     const answer = await service.client().post("/sign", { name: "", message: 3 });

@@ -54,10 +54,26 @@ write_replicas() {
 }
 
 write_listen() {
-  shown_port=
-  [ "${TLS_PORT:-443}" = 443 ] || shown_port=:$TLS_PORT
   echo 'listen 8080 backlog=4096;' >run/listen.conf
-  [ -z "${TLS_CERTIFICATE:-}" ] || cat >run/listen.conf <<EOF
+  [ -z "${TLS_CERTIFICATE:-}" ] || write_tls
+  # 8000 is where the service raises page versions; 8081 is for the health check.
+  echo 'listen 127.0.0.1:8081; listen 8000;' >run/inside.conf
+  case ${RATE_LIMIT:-on} in
+    off | false | no | 0) : >run/limits.conf ;;
+    *) echo 'limit_req zone=writes burst=200 nodelay;' >run/limits.conf ;;
+  esac
+}
+
+# The plain side leads to PUBLIC_URL, never to the Host of a request: a client may send any, and a cache
+# on the way would give its redirect to others.
+write_tls() {
+  host='([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?'
+  origin=$(printf %s "${PUBLIC_URL:-}" | tr -d '\n' | sed -nE "s!^(https://$host)([/?#].*)?\$!\1!p")
+  if [ -z "$origin" ]; then
+    echo "nginx.sh: PUBLIC_URL must be an https:// address with TLS_CERTIFICATE: ${PUBLIC_URL:-}" >&2
+    exit 1
+  fi
+  cat >run/listen.conf <<EOF
 listen 8080;
 listen 8443 ssl http2 backlog=4096;
 ssl_certificate $TLS_CERTIFICATE;
@@ -66,16 +82,10 @@ ssl_protocols TLSv1.2 TLSv1.3;
 ssl_session_cache shared:tls:4m;
 ssl_session_tickets off;
 add_header Strict-Transport-Security "max-age=31536000" always;
-# What was refused on the plain side is answered there: it may have named no host to go on to.
+# What was refused on the plain side is answered there: its address may be one that cannot be read.
 set \$plain "\$server_port\$uri";
-if (\$plain ~ "^8080(?!/-/refused_)") { return 308 https://\$host$shown_port\$request_uri; }
+if (\$plain ~ "^8080(?!/-/refused_)") { return 308 $origin\$request_uri; }
 EOF
-  # 8000 is where the service raises page versions; 8081 is for the health check.
-  echo 'listen 127.0.0.1:8081; listen 8000;' >run/inside.conf
-  case ${RATE_LIMIT:-on} in
-    off | false | no | 0) : >run/limits.conf ;;
-    *) echo 'limit_req zone=writes burst=200 nodelay;' >run/limits.conf ;;
-  esac
 }
 
 # The app follows the log by name and offset, so it is moved aside whole.

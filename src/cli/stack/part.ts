@@ -20,6 +20,9 @@ const READY_WITHIN_MS = 30_000;
 
 export class Part {
   #running: Running | undefined;
+  #isWanted = false;
+  /** Hears of each end that neither `stop` nor `kill` caused. */
+  onEnd: ((status: Deno.CommandStatus) => void) | undefined;
 
   constructor(readonly keeper: Keeper, readonly spec: PartSpec, readonly changed: () => void) {}
 
@@ -36,15 +39,22 @@ export class Part {
     return this.#running?.pid;
   }
 
+  /** Whether it was started, and neither `stop` nor `kill` was called since. */
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
   async start(): Promise<void> {
     if (this.#running !== undefined) throw new AppError("conflict", `already runs: ${this.name}`);
     const running = this.keeper.spawn(this.name, this.spec.argv, { ...this.spec, output: "log" });
     this.#running = running;
+    this.#isWanted = true;
     let code: number | undefined;
     running.ended.then((status) => {
       code = status.code;
       if (this.#running === running) this.#running = undefined;
       this.changed();
+      if (this.#isWanted) this.onEnd?.(status);
     });
     this.changed();
     const isReady = async () => code !== undefined || await this.spec.ready();
@@ -61,6 +71,7 @@ export class Part {
 
   /** Asks it to stop and waits until it has. */
   async stop(): Promise<void> {
+    this.#isWanted = false;
     const running = this.#running;
     if (running === undefined) return;
     await this.signal(this.spec.stopSignal ?? "TERM");
@@ -69,6 +80,7 @@ export class Part {
 
   /** As if its machine had lost power: it and all of its children at once. */
   async kill(): Promise<void> {
+    this.#isWanted = false;
     const running = this.#running;
     if (running === undefined) return;
     await signalTree(running.pid, "KILL");

@@ -1,0 +1,43 @@
+// Starts the app's processes again when they end by themselves, as a container engine does. What was
+// ended by `stop` or `kill` stays ended: whoever did that starts it again.
+import { reason } from "../../errors.ts";
+import type { Part } from "./part.ts";
+
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 15_000;
+/** A process that ran for so long was well: its next end is no repetition. */
+const STEADY_MS = 10_000;
+
+export function supervise(parts: Part[], say: (line: string) => void): Disposable {
+  const over = new AbortController();
+  for (const part of parts) superviseOne(part, say, over.signal);
+  return { [Symbol.dispose]: () => over.abort() };
+}
+
+function superviseOne(part: Part, say: (line: string) => void, over: AbortSignal): void {
+  let waitMs = FIRST_WAIT_MS;
+  let startedAt = performance.now();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  over.addEventListener("abort", () => clearTimeout(timer));
+
+  part.onEnd = ({ code, signal }) => {
+    if (over.aborted) return;
+    if (performance.now() - startedAt > STEADY_MS) waitMs = FIRST_WAIT_MS;
+    const how = signal === null ? `code ${code}` : signal;
+    say(`${part.name} ended by itself (${how}): starting it again in ${waitMs / 1000} s`);
+    timer = setTimeout(startAgain, waitMs);
+    waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+  };
+
+  async function startAgain(): Promise<void> {
+    if (!part.isWanted || part.pid !== undefined) return;
+    startedAt = performance.now();
+    try {
+      await part.start();
+      say(`${part.name} is ready again`);
+    } catch (error) {
+      // If it ended meanwhile, `onEnd` has seen to the next try.
+      if (!over.aborted) say(reason(error));
+    }
+  }
+}
