@@ -16,6 +16,9 @@ export type Pair = {
   name: string;
   unit: string;
   goal?: number;
+  rounds?: number;
+  /** Into how many turns a round is cut. */
+  turns?: number;
   /** Both answer a rate. */
   ours: () => Promise<number>;
   limit: { name: string; measure: () => Promise<number> };
@@ -24,17 +27,32 @@ export type Pair = {
 const ROUNDS = 3;
 const GOAL_MB = 200;
 
-/** In turns, so that a slow minute of the machine slows both. */
-export async function measure({ name, unit, goal, ours, limit }: Pair): Promise<Figure> {
-  const rates = { limit: [] as number[], ours: [] as number[] };
-  for (let round = 0; round < ROUNDS; round++) {
-    rates.limit.push(await limit.measure());
-    rates.ours.push(await ours());
+/**
+ * In turns, so that a slow minute of the machine slows both. The ratio is the median of the rounds' own:
+ * two neighbours in time differ less by what else the machine does than the medians of all rounds.
+ */
+export async function measure(
+  { name, unit, goal, rounds = ROUNDS, turns = 1, ours, limit }: Pair,
+): Promise<Figure> {
+  const rates = { limit: [] as number[], ours: [] as number[], ratio: [] as number[] };
+  for (let round = 0; round < rounds; round++) {
+    let [most, own] = [0, 0];
+    for (let turn = 0; turn < turns; turn++) {
+      most += await limit.measure() / turns;
+      own += await ours() / turns;
+    }
+    rates.limit.push(most);
+    rates.ours.push(own);
+    rates.ratio.push(own / most);
   }
-  const value = median(rates.limit);
-  const own = median(rates.ours);
-  const figure = { name, unit, goal, ours: own, limit: { name: limit.name, value } };
-  return { ...figure, ratio: own / value };
+  return {
+    name,
+    unit,
+    goal,
+    ours: median(rates.ours),
+    limit: { name: limit.name, value: median(rates.limit) },
+    ratio: median(rates.ratio),
+  };
 }
 
 export async function rateOf(work: () => Promise<number>): Promise<number> {

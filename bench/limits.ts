@@ -1,4 +1,4 @@
-// What a figure over HTTP is held against: a handler that does nothing, and a file that Nginx serves.
+// What a figure over HTTP is held against: a handler that does the least, and a file that Nginx serves.
 import { freePort, type Stack } from "$src/cli/stack/mod.ts";
 import { Part } from "$src/cli/stack/part.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
@@ -15,7 +15,7 @@ async function post(url: string, body: string): Promise<string> {
   return await answer.text();
 }
 
-/** Its two answers are those that the service gives. */
+/** Its two answers are those that the service gives; its votes are in the same PostgreSQL. */
 export async function startBare(stack: Stack): Promise<{ url: string; part: Part }> {
   const [app = ""] = stack.appUrls;
   for (let n = 0; n < ENTRIES; n++) {
@@ -27,11 +27,15 @@ export async function startBare(stack: Stack): Promise<{ url: string; part: Part
   await Deno.writeTextFile(page, await entries.text(), { mode: 0o644 });
   const port = freePort();
   const script = new URL("bare.ts", import.meta.url).pathname;
-  const rights = ["--allow-net", `--allow-read=${stack.dir}`];
+  const rights = ["--allow-net", "--allow-env", `--allow-read=${stack.dir}`];
+  const { ownerDatabaseUrl } = stack;
   const part = await startPart(stack, {
     name: "bare",
     port,
-    argv: [Deno.execPath(), "run", "--quiet", ...rights, script, String(port), vote, page],
+    argv: [
+      ...[Deno.execPath(), "run", "--quiet", ...rights, script],
+      ...[String(port), vote, page, ownerDatabaseUrl],
+    ],
     path: "/live",
   });
   return { url: `http://127.0.0.1:${port}`, part };

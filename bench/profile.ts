@@ -94,7 +94,7 @@ const AREAS: [RegExp, string][] = [
   [/npm\/.*\/zod\//, "checking against schemas"],
   [/npm\/.*\/prom-client\//, "metrics"],
   [/\/src\/(http|routes|pages)\/|\/src\/(app|main)\.ts/, "our requests and answers"],
-  [/\/src\/(cache|refresh|access)\/|\/src\/(cache|refresh|follower|live)\.ts/, "our caches"],
+  [/\/src\/(cache|freshness|leader|access)\/|\/src\/(cache|live)\.ts/, "our caches"],
   [/\/(src|events|projections)\//, "our decisions and appends"],
   [/ext:deno_(http|fetch|webidl|web|url)\//, "HTTP in Deno"],
   [/ext:|node:/, "timers, sockets and hashes in Deno"],

@@ -2,11 +2,18 @@
 import { AppError } from "$src/errors.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 
-export type Load = { url: string; connections: number; seconds: number; body?: string };
+export type Load = {
+  url: string;
+  connections: number;
+  seconds: number;
+  body?: string;
+  /** Each connection rests so long before a request, on average. */
+  pauseMs?: number;
+};
 
 /** Answers in a second. */
-export async function requestsPerSecond({ url, connections, seconds, body }: Load) {
-  await using script = await luaFor(body);
+export async function requestsPerSecond({ url, connections, seconds, body, pauseMs }: Load) {
+  await using script = await luaFor(scriptOf(body, pauseMs));
   const said = await shell(
     'wrk -t 2 -c "$1" -d "$2s" --timeout 10s -H "Accept: application/json" ${4:+-s "$4"} "$3"',
     ...[String(connections), String(seconds), url, script.path],
@@ -16,15 +23,19 @@ export async function requestsPerSecond({ url, connections, seconds, body }: Loa
   return Number(said.match(/Requests\/sec:\s*([\d.]+)/)?.[1]);
 }
 
-async function luaFor(body: string | undefined) {
-  if (body === undefined) return { path: "", async [Symbol.asyncDispose]() {} };
-  const path = await Deno.makeTempFile({ prefix: "tallybook-", suffix: ".lua" });
-  await Deno.writeTextFile(
-    path,
-    `wrk.method = "POST"
+function scriptOf(body: string | undefined, pauseMs = 0): string {
+  const post = body === undefined ? "" : `wrk.method = "POST"
 wrk.body = [[${body}]]
 wrk.headers["Content-Type"] = "application/json"
-`,
-  );
+`;
+  return pauseMs === 0
+    ? post
+    : `${post}function delay() return math.random(0, ${pauseMs * 2}) end\n`;
+}
+
+async function luaFor(script: string) {
+  if (script === "") return { path: "", async [Symbol.asyncDispose]() {} };
+  const path = await Deno.makeTempFile({ prefix: "tallybook-", suffix: ".lua" });
+  await Deno.writeTextFile(path, script);
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path) };
 }

@@ -1,7 +1,8 @@
 // The page versions of one Nginx. A page's version is part of its cache key there, so raising it
 // invalidates whatever was stored under the old one, however late it is stored.
-import { reason } from "../errors.ts";
+import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
+import { KeptConnection } from "./kept_connection.ts";
 
 const REPLY_MS = 500;
 const PROBE_MS = 250;
@@ -15,6 +16,7 @@ export type NginxOptions = { url: string; secret: string; onFailure: () => void 
 export class NginxVersions implements AsyncDisposable {
   readonly url: string;
   readonly #options: NginxOptions;
+  readonly #connection: KeptConnection;
   /** Names one life of the versions: a restarted Nginx counts from zero under another epoch. */
   #epoch: string | undefined;
   #down = false;
@@ -24,6 +26,7 @@ export class NginxVersions implements AsyncDisposable {
   constructor(options: NginxOptions) {
     this.#options = options;
     this.url = options.url.replace(/\/$/, "");
+    this.#connection = new KeptConnection(options.url);
   }
 
   /** False from a failure until a probe is answered: nobody waits for a dead Nginx twice. */
@@ -67,15 +70,13 @@ export class NginxVersions implements AsyncDisposable {
   }
 
   async #post(body: string): Promise<string> {
-    const response = await fetch(`${this.url}/versions`, {
-      method: "POST",
-      headers: { "x-tallybook-secret": this.#options.secret },
+    const { status, text } = await this.#connection.post({
+      path: "/versions",
+      headers: { "X-Tallybook-Secret": this.#options.secret },
       body,
-      redirect: "manual",
-      signal: AbortSignal.timeout(REPLY_MS),
+      ms: REPLY_MS,
     });
-    const text = await response.text();
-    if (response.status !== 200) throw new Error(`status ${response.status}`);
+    if (status !== 200) throw new AppError("unavailable", `status ${status}`);
     return text.trim();
   }
 
@@ -104,6 +105,7 @@ export class NginxVersions implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#probe);
+    this.#connection[Symbol.dispose]();
     await Promise.resolve();
   }
 }
