@@ -28,6 +28,7 @@ export class RedisLink implements AsyncDisposable {
   #closed = false;
   #lost = false;
   #openings = 0;
+  #lostAt = performance.now();
   #probe: ReturnType<typeof setTimeout> | undefined;
   readonly #waiting = new Bag<Refuse>();
 
@@ -44,7 +45,10 @@ export class RedisLink implements AsyncDisposable {
     // Said once by the circuit; without a listener each lost connection would end the process.
     this.redis.on("error", (error) => log.debug("redis", { error: reason(error) }));
     // Whoever is at the other end next may have forgotten what the last one knew.
-    this.redis.on("close", () => this.#opened("the connection ended"));
+    this.redis.on("close", () => {
+      this.#lostAt = performance.now();
+      this.#opened("the connection ended");
+    });
     this.redis.connect().catch((error) => log.debug("redis", { error: reason(error) }));
     this.#probeSoon();
   }
@@ -52,6 +56,11 @@ export class RedisLink implements AsyncDisposable {
   /** Whether Redis may be asked just now. */
   get closedCircuit(): boolean {
     return !this.#open;
+  }
+
+  /** Since when the server at the other end may be another one, or one that has forgotten. */
+  get lostAt(): number {
+    return this.#lostAt;
   }
 
   /** How often it was given up. */

@@ -43,7 +43,9 @@ export class MemoryTier implements Tier {
   }
 
   drop(tags: ReadonlySet<string>, position: number): Promise<void> {
-    for (const tag of tags) this.#tags.set(tag, position);
+    for (const tag of tags) {
+      this.#tags.set(tag, Math.max(position, this.#tags.get(tag) ?? 0));
+    }
     return this.#tags.size > MAX_TAGS ? this.dropAll(position) : Promise.resolve();
   }
 

@@ -34,6 +34,7 @@ export class RedisTier implements Tier {
   #renewedAt = -LEASE_MS - MARGIN_MS;
   #lost = true;
   #renewing = false;
+  #openings = 0;
   /** The generation that Redis was given a lease for. */
   #given: string | undefined;
 
@@ -45,6 +46,9 @@ export class RedisTier implements Tier {
   }
 
   async get({ key, tags }: Lookup): Promise<Kept> {
+    // A Redis that has just been restarted may have its lease back from disk, but not its newest tags. The
+    // lease ends at a fixed time, so that it is over by then.
+    if (performance.now() - this.#link.lostAt < LEASE_MS + MARGIN_MS) return { stamp: NO_LEASE };
     const keys = [LEASE, valueKey(key), ...tags.map(tagKey)];
     const found = await this.#quietly((redis) => redis.mget(keys));
     if (!found) return { stamp: NO_LEASE };
@@ -137,7 +141,11 @@ export class RedisTier implements Tier {
   }
 
   async #renewNow(): Promise<void> {
-    if (!this.#keeper.closedCircuit) return this.#lose("circuit open");
+    const { openings } = this.#keeper;
+    const wasAway = openings !== this.#openings;
+    this.#openings = openings;
+    // Also where it was away between two renewals: it may have lost tags.
+    if (wasAway || !this.#keeper.closedCircuit) return this.#lose("redis was away");
     if (this.#lost && this.#leaseLeft() > 0) return;
     const asked = performance.now();
     const clock = this.#clock;

@@ -9,6 +9,7 @@ const ALONE: Record<string, Tool[]> = {
   stack: ["nginx"],
   cache: ["nginx"],
   freshness: ["nginx"],
+  model: ["spin", "gcc"],
   faults: ["nginx"],
   attacks: ["nginx"],
   alerts: ["promtool"],

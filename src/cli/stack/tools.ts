@@ -11,6 +11,8 @@ const PACKAGES = {
   chromium: "chromium",
   promtool: "prometheus",
   wrk: "wrk",
+  spin: "spin",
+  gcc: "gcc libc6-dev",
 };
 
 // nginx.conf loads it from there, too.
