@@ -21,7 +21,7 @@ ARG EXTRA_CA=
 # Dependencies first: a change of source comes after these layers and fetches nothing. What runs in
 # production has a folder of its own, without the tools of the tests and the embedded database.
 COPY deno.json deno.lock ./
-COPY src/cli/containers/slim.ts /slim/
+COPY src/cli/deploy/slim.ts /slim/
 RUN fetch() { if [ -n "$EXTRA_CA" ]; then DENO_CERT=/tmp/ca.pem deno "$@"; else deno "$@"; fi; } \
   && echo "$EXTRA_CA" >/tmp/ca.pem \
   && fetch install --quiet --frozen \
@@ -46,7 +46,7 @@ COPY --from=build /slim/deno-dir /deno-dir
 COPY --from=test /tested ./
 # Compiled beforehand, for the file system is read-only when it runs. A new volume takes over owner and
 # mode of the folder that it is mounted on; 101 is Nginx.
-RUN deno cache --quiet --frozen --no-check src/main.ts src/cli/*.ts src/cli/containers/*.ts \
+RUN deno cache --quiet --frozen --no-check src/main.ts src/cli/*.ts src/cli/deploy/*.ts \
   && chown root: /deno-dir && install -d -o 101 -g 101 /var/log/tallybook \
   && install -d -o deno -g deno -m 0700 backups data \
   && for folder in owner data app cache edge; do install -d -o deno -g deno "/secrets/$folder"; done
@@ -55,7 +55,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=3 \
   CMD ["deno", "run", "--quiet", "--cached-only", "--frozen", "--allow-env", "--allow-net", \
-  "--allow-read", "--allow-sys=networkInterfaces", "src/cli/containers/health.ts"]
+  "--allow-read", "--allow-sys=networkInterfaces", "src/cli/deploy/health.ts"]
 # As in deno.json; why is said in src/cli/stack/app.ts.
-CMD ["sh", "src/cli/containers/run.sh", "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
+CMD ["sh", "src/cli/deploy/run.sh", "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
   "src/main.ts"]

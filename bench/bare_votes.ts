@@ -1,5 +1,5 @@
 // The least that a durable vote costs: an insert in group commit, and nothing else.
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 
 type Waiting = { option: string; done: () => void; failed: (error: unknown) => void };
 

@@ -4,10 +4,10 @@
 import { type Servers, startServers } from "$src/cli/stack/mod.ts";
 import { createApp } from "$src/cli/stack/app.ts";
 import { say } from "$src/cli/run.ts";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
-import { prepareProjections } from "$src/projector.ts";
-import { Appender, type StreamAppend } from "$src/store/append.ts";
+import { prepareProjections } from "$src/projector/projector.ts";
+import { Appender, type StreamAppend } from "$src/store/appender.ts";
 import { projections } from "$projections/mod.ts";
 import { type Figure, median, memoryFigure, report } from "./figures.ts";
 import { Tasks } from "./tasks.ts";

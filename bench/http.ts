@@ -2,7 +2,7 @@
 // cache.
 import { ensureTools, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { say } from "$src/cli/run.ts";
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
 import { type Figure, measure, memoryFigure, type Pair, report } from "./figures.ts";
 import { startBare, startFiles, VOTE } from "./limits.ts";

@@ -2,7 +2,7 @@
 // over and over, with two replicas behind Nginx; then ten thousand voters at once.
 import { say } from "$src/cli/run.ts";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
 import { freshnessTrial } from "../tests/freshness/trial.ts";
 import { readLog } from "../tests/support/access_log.ts";

@@ -2,11 +2,11 @@
 // over the same rows; then whether any vote was missed, and whether the tables are equal.
 import { startServers } from "$src/cli/stack/mod.ts";
 import { say } from "$src/cli/run.ts";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
-import { liveHook, prepareProjections } from "$src/projector.ts";
-import { replay } from "$src/replay.ts";
-import { Appender, type StreamAppend } from "$src/store/append.ts";
+import { liveHook, prepareProjections } from "$src/projector/projector.ts";
+import { replay } from "$src/projector/replay.ts";
+import { Appender, type StreamAppend } from "$src/store/appender.ts";
 import { migrate } from "$src/store/migrate.ts";
 import type { NewEvent } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";

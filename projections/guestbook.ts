@@ -1,5 +1,5 @@
 // Entries as they are read, and how many of them are shown.
-import type { Sql, Tx } from "$src/database.ts";
+import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { Projection, Table } from "./projection.ts";
 
 export type Entry = { id: number; name: string; message: string; created_at: string };

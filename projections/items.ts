@@ -1,5 +1,5 @@
 // Items as they are read.
-import type { Sql } from "$src/database.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 
 export type Item = { id: number; name: string; description: string };

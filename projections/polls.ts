@@ -1,6 +1,6 @@
 // Polls and what is asked of them. How votes are counted stands in votes.ts.
 import type { EventOf } from "$events/mod.ts";
-import type { Sql, Tx } from "$src/database.ts";
+import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { Projection, Table } from "./projection.ts";
 import { castStraight, voteHandlers } from "./votes.ts";
 

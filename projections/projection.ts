@@ -1,7 +1,7 @@
 // What a projection is: rows set from events, in SQL that takes many events at once.
 import type postgres from "postgres";
 import type { EventOf, EventType, Recorded } from "$events/mod.ts";
-import type { Sql, Tx } from "$src/database.ts";
+import type { Sql, Tx } from "$src/connections/postgres.ts";
 
 /** The table itself, or the one a rebuild is filling beside it. */
 export type Table = (name: string) => postgres.Helper<string>;

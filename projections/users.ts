@@ -1,5 +1,5 @@
 // Users as they are read.
-import type { Sql } from "$src/database.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 
 export type User = { id: number; name: string; email: string; created_at: string };

@@ -1,5 +1,5 @@
 // How often each page was seen, as far as the log knows.
-import type { Sql } from "$src/database.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 
 export const visits: Projection = {

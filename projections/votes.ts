@@ -1,7 +1,7 @@
 // Votes: how they are counted as they come in, and how anybody counts them again from the log. A ballot
 // is in the log alone: a table of them would say the same again, and each vote would pay for it.
 import type { EventOf } from "$events/mod.ts";
-import type { Sql, Tx } from "$src/database.ts";
+import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { LogPage, Projection, Table } from "./projection.ts";
 
 export type Ballot = { position: number; seal: string; options: string[]; at: string };

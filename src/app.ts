@@ -1,15 +1,15 @@
 // The service as one function from request to response.
 import { Hono } from "hono";
-import { asUnavailable } from "./database.ts";
+import { asUnavailable } from "./connections/postgres.ts";
 import { AppError, reason, STATUS } from "./errors.ts";
-import { formAgain } from "./http/again.ts";
+import { formAgain } from "./http/form_errors.ts";
 import { type Context, type Env, wantsHtml } from "./http/context.ts";
 import { type Endpoint, type Handle, register } from "./http/endpoint.ts";
-import { framed } from "./http/frame.ts";
-import { isAllowed } from "./http/guards.ts";
-import { Limits } from "./http/limits.ts";
+import { framed } from "./http/pipeline.ts";
+import { isAllowed } from "./http/access.ts";
+import { Limits } from "./http/rate_limit.ts";
 import { isForNginx } from "./http/nginx_cache.ts";
-import { PathRouter } from "./http/paths.ts";
+import { PathRouter } from "./http/cached_router.ts";
 import { INTERNAL, type Problem, problemHeaders, problemOf } from "./http/problem.ts";
 import { log } from "./log.ts";
 import { errorPage } from "./pages/error.tsx";

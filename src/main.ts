@@ -1,13 +1,13 @@
 // Reads the configuration, opens, serves, closes: the only file that does.
 import { resolve } from "node:path";
 import { createApp } from "./app.ts";
-import { type Config, loadConfig } from "./config.ts";
-import { openDatabase } from "./database.ts";
+import { type Config, loadConfig } from "./config/config.ts";
+import { openDatabase } from "./connections/postgres.ts";
 import { AppError, reason } from "./errors.ts";
 import { log } from "./log.ts";
-import { UnhandledRejections } from "./rejections.ts";
-import { addSample, openDefaultPoll } from "./sample.ts";
-import { firstAdminToken } from "./secrets.ts";
+import { UnhandledRejections } from "./observability/rejections.ts";
+import { addSample, openDefaultPoll } from "./sample_data.ts";
+import { firstAdminToken } from "./security/secrets.ts";
 import { openServices } from "./services.ts";
 import { prepare } from "./start.ts";
 

@@ -1,29 +1,29 @@
 // Everything a request works with, opened in one place and closed by the same place.
 import type { KeyObject } from "node:crypto";
 import { projections } from "$projections/mod.ts";
-import { AccessLog } from "./access/log.ts";
-import { Cache } from "./cache.ts";
-import { Sums } from "./cache/counts.ts";
-import { CacheWatch } from "./cache_history.ts";
-import { RedisLink } from "./cache/link.ts";
+import { AccessLog } from "./visits/access_log.ts";
+import { Cache } from "./cache/read_through.ts";
+import { Sums } from "./cache/hit_totals.ts";
+import { CacheWatch } from "./cache/hit_history.ts";
+import { RedisLink } from "./connections/redis.ts";
 import { MemoryTier } from "./cache/memory.ts";
 import { NoTier } from "./cache/none.ts";
 import { RedisTier } from "./cache/redis.ts";
-import type { Tier } from "./cache/tier.ts";
-import type { Config } from "./config.ts";
-import type { Database, Sql } from "./database.ts";
-import { deadlines } from "./deadlines.ts";
+import type { Tier } from "./cache/backend.ts";
+import type { Config } from "./config/config.ts";
+import type { Database, Sql } from "./connections/postgres.ts";
+import { deadlines } from "./leader/close_due_polls.ts";
 import { reason } from "./errors.ts";
 import { Freshness } from "./freshness/freshness.ts";
 import { NginxVersions } from "./freshness/nginx_versions.ts";
-import { OpenWrites } from "./http/open.ts";
+import { OpenWrites } from "./async/in_flight.ts";
 import { Leader } from "./leader/leader.ts";
 import { log } from "./log.ts";
-import { Live } from "./live.ts";
-import { Metrics } from "./metrics.ts";
-import { Mending } from "./mending.ts";
-import { observe } from "./observed.ts";
-import { liveHook } from "./projector.ts";
+import { Live } from "./live/channels.ts";
+import { Metrics } from "./observability/metrics.ts";
+import { Mending } from "./projector/supervisor.ts";
+import { observe } from "./observability/gauges.ts";
+import { liveHook } from "./projector/projector.ts";
 import {
   adminTokenDigest,
   type Keyed,
@@ -31,16 +31,16 @@ import {
   randomSecret,
   shared,
   signingKeyText,
-} from "./secrets.ts";
-import { Appender } from "./store/append.ts";
-import { parseSigningKey } from "./store/heads.ts";
-import { type CacheReport, cacheReport } from "./routes/facts.ts";
-import { Sessions } from "./sessions.ts";
-import { ShownTotals } from "./shown_totals.ts";
+} from "./security/secrets.ts";
+import { Appender } from "./store/appender.ts";
+import { parseSigningKey } from "./store/signed_head.ts";
+import { type CacheReport, cacheReport } from "./observability/cache_report.ts";
+import { Sessions } from "./security/sessions.ts";
+import { ShownTotals } from "./visits/high_water_marks.ts";
 import { Wakeups } from "./store/subscribe.ts";
-import { Streams } from "./streams.ts";
-import { Visits } from "./visits.ts";
-import { webhook } from "./webhook.ts";
+import { Streams } from "./store/stream_cache.ts";
+import { Visits } from "./visits/counter.ts";
+import { webhook } from "./leader/webhook.ts";
 
 export type Secrets = {
   /** Signs what visitors carry. */

@@ -1,13 +1,13 @@
 // What must be true before the first request: a database that is there and migrated, read models at
 // the head, the default poll in a new log.
 import { projections } from "$projections/mod.ts";
-import type { Config } from "./config.ts";
-import { connect, type Database, isConnectionError } from "./database.ts";
+import type { Config } from "./config/config.ts";
+import { connect, type Database, isConnectionError } from "./connections/postgres.ts";
 import { AppError, reason } from "./errors.ts";
 import { delay } from "./async/delay.ts";
 import { log } from "./log.ts";
-import { catchUp, prepareProjections } from "./projector.ts";
-import { replay, withReplayLock } from "./replay.ts";
+import { catchUp, prepareProjections } from "./projector/projector.ts";
+import { replay, withReplayLock } from "./projector/replay.ts";
 import { checkMigrated, migrate } from "./store/migrate.ts";
 
 const LOOK_MS = 500;

@@ -1,5 +1,5 @@
 // The cache of the embedded service: one process, so what it dropped is dropped for everybody.
-import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./backend.ts";
 
 const MAX_KEYS = 5000;
 // They are small; when there are too many, all start afresh.

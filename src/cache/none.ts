@@ -1,6 +1,6 @@
 // No Redis beside a real PostgreSQL: several processes could serve each other's past, so nothing is
 // kept at all.
-import type { Claim, Kept, Tier } from "./tier.ts";
+import type { Claim, Kept, Tier } from "./backend.ts";
 
 export class NoTier implements Tier {
   get(): Promise<Kept> {

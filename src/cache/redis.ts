@@ -6,10 +6,10 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
-import type { RedisLink } from "./link.ts";
-import { DROP, PUT, RENEW } from "./scripts.ts";
-import { SignedAnswers } from "./signed.ts";
-import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./tier.ts";
+import type { RedisLink } from "../connections/redis.ts";
+import { DROP, PUT, RENEW } from "./redis_scripts.ts";
+import { SignedAnswers } from "./signed_value.ts";
+import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./backend.ts";
 
 const PREFIX = "tallybook:";
 const LEASE = `${PREFIX}lease`;

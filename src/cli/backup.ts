@@ -1,11 +1,11 @@
 // deno task backup [FOLDER] [--keep N]: the log and its keys, while the service goes on.
 import { parseArgs } from "node:util";
-import { backup } from "../backup.ts";
-import { loadConfig } from "../config.ts";
-import { openDatabase } from "../database.ts";
+import { backup } from "../store/backup.ts";
+import { loadConfig } from "../config/config.ts";
+import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { signingKeyText } from "../secrets.ts";
-import { parseSigningKey } from "../store/heads.ts";
+import { signingKeyText } from "../security/secrets.ts";
+import { parseSigningKey } from "../store/signed_head.ts";
 import { progress } from "./progress.ts";
 import { run, say } from "./run.ts";
 

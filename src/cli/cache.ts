@@ -1,14 +1,14 @@
 // deno task cache [clear]: what the caches hold, how well they do, and a fresh start for both.
-import { nginxCounts } from "../access/log.ts";
-import type { CacheCounts } from "../cache.ts";
-import { Sums } from "../cache/counts.ts";
-import { randomSecret } from "../secrets.ts";
-import { RedisLink } from "../cache/link.ts";
+import { nginxCounts } from "../visits/access_log.ts";
+import type { CacheCounts } from "../cache/read_through.ts";
+import { Sums } from "../cache/hit_totals.ts";
+import { randomSecret } from "../security/secrets.ts";
+import { RedisLink } from "../connections/redis.ts";
 import { RedisTier } from "../cache/redis.ts";
-import { type Config, loadConfig } from "../config.ts";
-import { openDatabase } from "../database.ts";
+import { type Config, loadConfig } from "../config/config.ts";
+import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { until } from "../until.ts";
+import { until } from "../async/wait_for.ts";
 import { print, run } from "./run.ts";
 
 const USAGE = "usage: deno task cache [clear]";

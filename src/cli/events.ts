@@ -1,14 +1,14 @@
 // deno task events tail|export|import: the log on a terminal, in a file, and back.
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { loadConfig } from "../config.ts";
-import type { Database } from "../database.ts";
+import { loadConfig } from "../config/config.ts";
+import type { Database } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
-import { exportKeys } from "../store/keyfile.ts";
+import { exportKeys } from "../store/key_export.ts";
 import { pagesOf, type Range, readHead } from "../store/read.ts";
 import { Wakeups } from "../store/subscribe.ts";
-import { exportEvents, importEvents, lineOf } from "../store/transfer.ts";
-import { linesOf } from "../store/lines.ts";
+import { exportEvents, importEvents, lineOf } from "../store/export_import.ts";
+import { linesOf } from "../store/read_lines.ts";
 import { openLog } from "./log.ts";
 import { progress } from "./progress.ts";
 import { print, run, say } from "./run.ts";

@@ -1,6 +1,6 @@
 // Opens the log for a task: the embedded one is brought up to date, any other must be already.
-import type { Config } from "../config.ts";
-import { type Database, openDatabase } from "../database.ts";
+import type { Config } from "../config/config.ts";
+import { type Database, openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import { checkMigrated, migrate } from "../store/migrate.ts";
 

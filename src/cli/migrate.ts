@@ -1,7 +1,7 @@
 // Brings the database to where the code is, and gives the service's role its rights.
-import { loadConfig } from "../config.ts";
-import { connect } from "../database.ts";
-import { grantService, type Login } from "../store/grants.ts";
+import { loadConfig } from "../config/config.ts";
+import { connect } from "../connections/postgres.ts";
+import { grantService, type Login } from "../store/role_grants.ts";
 import { migrate } from "../store/migrate.ts";
 import { run, say } from "./run.ts";
 import { AppError } from "../errors.ts";

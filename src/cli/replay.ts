@@ -2,10 +2,10 @@
 import { parseArgs } from "node:util";
 import { projections } from "$projections/mod.ts";
 import type { Projection } from "$projections/projection.ts";
-import { loadConfig } from "../config.ts";
-import { openDatabase, type Sql } from "../database.ts";
+import { loadConfig } from "../config/config.ts";
+import { openDatabase, type Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { checkReplay, replay, type ReplayOptions, withReplayLock } from "../replay.ts";
+import { checkReplay, replay, type ReplayOptions, withReplayLock } from "../projector/replay.ts";
 import { progress } from "./progress.ts";
 import { print, run, say } from "./run.ts";
 

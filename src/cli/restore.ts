@@ -1,11 +1,11 @@
 // deno task restore [FOLDER]: the newest backup of a folder into a log without events, then verify.
 import { parseArgs } from "node:util";
 import { projections } from "$projections/mod.ts";
-import { restore } from "../backup.ts";
-import { loadConfig } from "../config.ts";
-import { openDatabase } from "../database.ts";
+import { restore } from "../store/backup.ts";
+import { loadConfig } from "../config/config.ts";
+import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { catchUp, prepareProjections } from "../projector.ts";
+import { catchUp, prepareProjections } from "../projector/projector.ts";
 import { migrate } from "../store/migrate.ts";
 import { verifyLog } from "../store/verify.ts";
 import { progress } from "./progress.ts";

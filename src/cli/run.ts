@@ -1,5 +1,5 @@
 // What every task does around its work: one clear line on failure, an exit code, Ctrl-C as a signal.
-import { asUnavailable } from "../database.ts";
+import { asUnavailable } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 
 export async function run(main: (signal: AbortSignal) => Promise<number | void>): Promise<void> {

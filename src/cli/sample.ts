@@ -1,11 +1,11 @@
 // deno task sample: sample data into a new log.
 import { projections } from "$projections/mod.ts";
-import { loadConfig } from "../config.ts";
-import { openDatabase } from "../database.ts";
-import { prepareProjections } from "../projector.ts";
-import { liveHook } from "../projector.ts";
-import { addSample, openDefaultPoll } from "../sample.ts";
-import { Appender } from "../store/append.ts";
+import { loadConfig } from "../config/config.ts";
+import { openDatabase } from "../connections/postgres.ts";
+import { prepareProjections } from "../projector/projector.ts";
+import { liveHook } from "../projector/projector.ts";
+import { addSample, openDefaultPoll } from "../sample_data.ts";
+import { Appender } from "../store/appender.ts";
 import { migrate } from "../store/migrate.ts";
 import { run, say } from "./run.ts";
 

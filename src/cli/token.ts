@@ -1,8 +1,8 @@
 // deno task token: a new admin token, in place of the one before.
-import { loadConfig } from "../config.ts";
-import { openDatabase } from "../database.ts";
+import { loadConfig } from "../config/config.ts";
+import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { setAdminToken } from "../secrets.ts";
+import { setAdminToken } from "../security/secrets.ts";
 import { migrate } from "../store/migrate.ts";
 import { print, run, say } from "./run.ts";
 

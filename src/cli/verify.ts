@@ -1,9 +1,15 @@
 // deno task verify [--head FILE] [--save FILE]: holds the log against its seals and a saved head.
 import { parseArgs } from "node:util";
-import { loadConfig } from "../config.ts";
+import { loadConfig } from "../config/config.ts";
 import { AppError, reason } from "../errors.ts";
-import { signingKeyText } from "../secrets.ts";
-import { type Head, parseHead, parseSigningKey, publicKeyOf, signHead } from "../store/heads.ts";
+import { signingKeyText } from "../security/secrets.ts";
+import {
+  type Head,
+  parseHead,
+  parseSigningKey,
+  publicKeyOf,
+  signHead,
+} from "../store/signed_head.ts";
 import { verifyLog } from "../store/verify.ts";
 import { openLog } from "./log.ts";
 import { progress } from "./progress.ts";

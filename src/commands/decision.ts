@@ -1,7 +1,7 @@
 // What a command decides: which streams grow by which events, relying on what.
 import type { NewEvent } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
-import type { Guard, StreamAppend } from "../store/append.ts";
+import type { Guard, StreamAppend } from "../store/appender.ts";
 
 export type Decision = {
   streams: StreamAppend[];

@@ -1,7 +1,7 @@
 // What may happen to a user. An address is claimed by a stream of its own, in the same append.
 import type { NewEvent, Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
-import type { StreamAppend } from "../store/append.ts";
+import type { StreamAppend } from "../store/appender.ts";
 import { checkMatch, type Decision, type IfMatch, NOTHING } from "./decision.ts";
 
 export type UserState = {

@@ -3,8 +3,8 @@
 // invalidates itself; then it moves the watermark, which every replica can wait for.
 import type { Recorded } from "$events/mod.ts";
 import { delay } from "../async/delay.ts";
-import type { Tier } from "../cache/tier.ts";
-import type { Sql } from "../database.ts";
+import type { Tier } from "../cache/backend.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
 import type { Term } from "../leader/leader.ts";
 import { log } from "../log.ts";

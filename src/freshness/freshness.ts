@@ -1,9 +1,9 @@
 // "When a write is answered, every later read sees it": what the service does after a commit, and what
 // a request waits for before it answers.
 import type { Recorded } from "$events/mod.ts";
-import { alarmIn } from "../alarm.ts";
-import type { Tier } from "../cache/tier.ts";
-import type { Sql } from "../database.ts";
+import { alarmIn } from "../async/deadline.ts";
+import type { Tier } from "../cache/backend.ts";
+import type { Sql } from "../connections/postgres.ts";
 import type { Job } from "../leader/leader.ts";
 import { readHead } from "../store/read.ts";
 import { CatchUp, savedWatermark } from "./catch_up.ts";

@@ -3,7 +3,7 @@
 // the two under the new version would be made of what Redis still had.
 import type { Recorded } from "$events/mod.ts";
 import { erasing, staleAfter } from "$projections/mod.ts";
-import type { Tier } from "../cache/tier.ts";
+import type { Tier } from "../cache/backend.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { NginxVersions } from "./nginx_versions.ts";

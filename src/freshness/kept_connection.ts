@@ -2,7 +2,7 @@
 // its writers wait for it: by `fetch` it cost the process 230 us and took 630, this way 35 and 90.
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { alarmIn } from "../alarm.ts";
+import { alarmIn } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
 
 export type Answer = { status: number; text: string };

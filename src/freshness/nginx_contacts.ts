@@ -1,7 +1,7 @@
 // What the leader knows of each Nginx: whether it has been told of every change. One that missed
 // something is told to raise every version before it counts as told again.
 import { delay } from "../async/delay.ts";
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { NginxVersions } from "./nginx_versions.ts";

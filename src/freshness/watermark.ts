@@ -1,6 +1,6 @@
 // The position up to which no cache holds anything older, and who waits until it reaches theirs.
-import { alarmIn } from "../alarm.ts";
-import { Bag } from "../bag.ts";
+import { alarmIn } from "../async/deadline.ts";
+import { Bag } from "../async/slot_set.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 

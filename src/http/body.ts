@@ -1,6 +1,6 @@
 // Reads a JSON or a form body; both give the same fields.
 import type { Context } from "hono";
-import { inTime } from "../alarm.ts";
+import { inTime } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
 
 export const BODY_TYPES = ["application/json", "application/x-www-form-urlencoded"] as const;

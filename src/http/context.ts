@@ -1,10 +1,10 @@
 // What every handler finds in its context.
 import type { Context as HonoContext } from "hono";
 import type { Services } from "../services.ts";
-import type { Limits } from "./limits.ts";
+import type { Limits } from "./rate_limit.ts";
 import type { Body } from "./body.ts";
-import type { Again } from "./again.ts";
-import type { Said } from "./said.ts";
+import type { Again } from "./form_errors.ts";
+import type { Said } from "./response_headers.ts";
 
 export type Env = {
   /** The address at the other end of the connection. */

@@ -1,8 +1,8 @@
 // Counts who saw a page where no access log does. The guestbook counts its own, as it shows the
 // number in the same breath.
-import { isPage } from "../access/line.ts";
+import { isPage } from "../visits/access_log_line.ts";
 import { type Context, wantsHtml } from "./context.ts";
-import { isHtml } from "./page_guard.ts";
+import { isHtml } from "./security_headers.ts";
 
 export function countView(c: Context, response: Response): void {
   const { visits, config } = c.get("services");

@@ -1,6 +1,6 @@
 // What exactly one replica does at a time: jobs that run for as long as it holds the leader's lock.
 import { delay } from "../async/delay.ts";
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import { acquireLock, type LeaderLock } from "./lock.ts";

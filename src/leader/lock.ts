@@ -1,6 +1,6 @@
 // The leader's lock: a session lock of the database, so that however a leader dies, the next one gets
 // it. A session that is silent for SILENT_MS is ended by the server: a frozen leader keeps no lock.
-import { ownSession, type Sql } from "../database.ts";
+import { ownSession, type Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 

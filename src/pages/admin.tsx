@@ -1,7 +1,7 @@
 // The admin desk: its door, its frame and its first page.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
-import type { CacheFacts } from "../routes/facts.ts";
+import type { CacheFacts } from "../observability/cache_report.ts";
 import type { Health } from "../routes/health.ts";
 import { Layout, page } from "./layout.tsx";
 import { Field, Form, hitRate, number, type Refused, Summary } from "./parts.tsx";

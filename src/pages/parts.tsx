@@ -1,8 +1,8 @@
 // The pieces that pages are made of.
 import type { Child } from "hono/jsx";
-import type { Refused } from "../http/again.ts";
+import type { Refused } from "../http/form_errors.ts";
 import type { Problem } from "../http/problem.ts";
-import type { Rate } from "../routes/facts.ts";
+import type { Rate } from "../observability/cache_report.ts";
 
 export type { Refused };
 

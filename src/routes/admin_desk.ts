@@ -13,7 +13,7 @@ import {
   adminProjectionsPage,
   adminVerifyPage,
 } from "../pages/admin_works.tsx";
-import { projectionStates } from "../projector.ts";
+import { projectionStates } from "../projector/projector.ts";
 import { decode, readHead, readNewest, readStored, type StoredEvent } from "../store/read.ts";
 import { entriesIn } from "$projections/guestbook.ts";
 import { findPoll, listPolls } from "$projections/polls.ts";

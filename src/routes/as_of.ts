@@ -1,5 +1,5 @@
 // Answers as of a position of the log.
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import { readHead } from "../store/read.ts";
 

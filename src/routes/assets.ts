@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import type { Hono } from "hono";
 import type { Context, Env } from "../http/context.ts";
 import type { Handle } from "../http/endpoint.ts";
-import { shareWithAll } from "../http/guards.ts";
+import { shareWithAll } from "../http/access.ts";
 
 const FOLDER = new URL("../pages/assets/", import.meta.url);
 

@@ -3,8 +3,8 @@
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
-import { shareWithAll } from "../http/guards.ts";
-import { show } from "../http/reply.ts";
+import { shareWithAll } from "../http/access.ts";
+import { show } from "../http/respond.ts";
 import { embeddedGuestbook } from "../pages/embed.tsx";
 import { pollPage } from "../pages/polls.tsx";
 import type { EntryPage } from "$projections/guestbook.ts";

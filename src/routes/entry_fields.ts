@@ -3,8 +3,8 @@ import { z } from "zod";
 import type { Asker } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import { id, isoDate } from "../http/fields.ts";
-import { digestFor } from "../http/visitor.ts";
-import { clock } from "../store/clock.ts";
+import { digestFor } from "../http/visitor_cookie.ts";
+import { clock } from "../store/database_clock.ts";
 import type { Entry } from "$projections/guestbook.ts";
 
 export const entrySchema = z.object({

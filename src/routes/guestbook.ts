@@ -7,12 +7,12 @@ import {
   hideEntry,
   restoreEntry,
 } from "../commands/guestbook.ts";
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, idParams, newestFirst } from "../http/fields.ts";
-import { ifMatch, nextLink, show } from "../http/reply.ts";
+import { ifMatch, nextLink, show } from "../http/respond.ts";
 import { entryPage, guestbookPage, olderPage } from "../pages/guestbook.tsx";
 import { readStream } from "../store/read.ts";
 import {
@@ -24,7 +24,7 @@ import {
 } from "$projections/guestbook.ts";
 import { refuseFuture } from "./as_of.ts";
 import { asker, entrySchema, publicEntry } from "./entry_fields.ts";
-import { cacheFacts, cacheFactsSchema } from "./facts.ts";
+import { cacheFacts, cacheFactsSchema } from "../observability/cache_report.ts";
 import { authored } from "./signing.ts";
 import { STALE, verb } from "./verb.ts";
 import { seen } from "./visits.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import type { Services } from "../services.ts";
-import { type ProjectionState, projectionStates } from "../projector.ts";
+import { type ProjectionState, projectionStates } from "../projector/projector.ts";
 import { readHead, stillUnreadable } from "../store/read.ts";
 
 const DATABASE_MS = 1500;

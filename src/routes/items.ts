@@ -4,10 +4,10 @@ import { changeItem, createItem, deleteItem, foldItem, itemStream } from "../com
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { changed, id, idParams, oldestFirst, text } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/reply.ts";
+import { done, ifMatch, nextLink, show } from "../http/respond.ts";
 import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";
-import { write } from "../write.ts";
+import { write } from "../http/handle_command.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
 import { againOn } from "./stale.ts";
 import { STALE, verb } from "./verb.ts";

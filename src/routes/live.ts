@@ -4,14 +4,14 @@ import { z } from "zod";
 import type { EventType, Recorded } from "$events/mod.ts";
 import { shownEntries, shownTotal } from "$projections/guestbook.ts";
 import { findPoll, type Poll } from "$projections/polls.ts";
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams, position } from "../http/fields.ts";
-import { MAX_BEHIND, type Message, type Topic } from "../live.ts";
+import { MAX_BEHIND, type Message, type Topic } from "../live/channels.ts";
 import { readHead, readReadable, readStored } from "../store/read.ts";
-import { lineOf } from "../store/transfer.ts";
+import { lineOf } from "../store/export_import.ts";
 import { filters } from "./log.ts";
 import { publicPoll } from "./poll_fields.ts";
 

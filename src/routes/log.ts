@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
 import { isoDate, position, sought, whole } from "../http/fields.ts";
-import { nextLink } from "../http/reply.ts";
+import { nextLink } from "../http/respond.ts";
 import { readStored } from "../store/read.ts";
-import { lineOf } from "../store/transfer.ts";
+import { lineOf } from "../store/export_import.ts";
 
 const stored = z.object({
   position: z.int(),

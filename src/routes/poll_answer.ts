@@ -1,5 +1,5 @@
 // One poll as the cache answers it: what every call about a poll begins with.
-import type { Answer } from "../cache/tier.ts";
+import type { Answer } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { findPoll, type Poll } from "$projections/polls.ts";

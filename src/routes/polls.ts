@@ -12,12 +12,12 @@ import {
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { changed, idParams, moment, newestFirst } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/reply.ts";
+import { done, ifMatch, nextLink, show } from "../http/respond.ts";
 import { pollAgain } from "../pages/admin_polls.tsx";
 import { pollPage, pollsPage } from "../pages/polls.tsx";
-import { clock } from "../store/clock.ts";
+import { clock } from "../store/database_clock.ts";
 import { nextId } from "../store/ids.ts";
-import { write } from "../write.ts";
+import { write } from "../http/handle_command.ts";
 import { findPoll, listPolls, type Poll, type PollPage } from "$projections/polls.ts";
 import { pollAnswer } from "./poll_answer.ts";
 import { named, pollChange, pollInput, pollSchema, publicPoll, reworded } from "./poll_fields.ts";

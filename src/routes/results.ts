@@ -5,7 +5,7 @@ import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, idParams } from "../http/fields.ts";
-import { show } from "../http/reply.ts";
+import { show } from "../http/respond.ts";
 import { pollPage } from "../pages/polls.tsx";
 import { readHead, readStream } from "../store/read.ts";
 import { DEFAULT_POLL, type Poll } from "$projections/polls.ts";

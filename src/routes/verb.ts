@@ -5,8 +5,8 @@ import type { Decision } from "../commands/decision.ts";
 import type { Context } from "../http/context.ts";
 import { type Access, endpoint, type Reply } from "../http/endpoint.ts";
 import { changed, idParams } from "../http/fields.ts";
-import { done } from "../http/reply.ts";
-import { type ReadStream, write } from "../write.ts";
+import { done } from "../http/respond.ts";
+import { type ReadStream, write } from "../http/handle_command.ts";
 
 type Verb<Fields extends z.ZodType> = {
   method: "post" | "delete";

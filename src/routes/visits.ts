@@ -3,7 +3,7 @@ import { z } from "zod";
 import { countView } from "../commands/visits.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { write } from "../write.ts";
+import { write } from "../http/handle_command.ts";
 import { viewsOf } from "$projections/visits.ts";
 
 const page = z.string().regex(/^[\w/.~-]{1,100}$/, "is not a page's path");

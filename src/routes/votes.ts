@@ -9,15 +9,15 @@ import {
   withdrawVote,
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
-import type { Refused } from "../http/again.ts";
+import type { Refused } from "../http/form_errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
-import { done } from "../http/reply.ts";
-import { digestFor, ensureVisitor } from "../http/visitor.ts";
+import { done } from "../http/respond.ts";
+import { digestFor, ensureVisitor } from "../http/visitor_cookie.ts";
 import { ballotPage, pollPage } from "../pages/polls.tsx";
 import { readStream } from "../store/read.ts";
-import { write } from "../write.ts";
+import { write } from "../http/handle_command.ts";
 import { DEFAULT_POLL } from "$projections/polls.ts";
 import { pollOr404 } from "./poll_answer.ts";
 import {

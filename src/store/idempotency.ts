@@ -1,7 +1,7 @@
 // Answers already given are found by their positions; what they said is built again from the log.
-import type { Sql } from "../database.ts";
-import { sameRequest } from "./batch.ts";
-import { type Idempotency, IDEMPOTENCY_HOURS } from "./statements.ts";
+import type { Sql } from "../connections/postgres.ts";
+import { sameRequest } from "./append_batch.ts";
+import { type Idempotency, IDEMPOTENCY_HOURS } from "./append_statements.ts";
 
 export type KnownAnswer = { first: number; last: number };
 

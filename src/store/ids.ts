@@ -1,5 +1,5 @@
 // Small integers from a sequence per subject; a gap is left where an append was refused.
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 
 export type Subject = "entry" | "user" | "item" | "poll";
 

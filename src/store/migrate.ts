@@ -1,6 +1,6 @@
 // Runs the numbered SQL files once each, whoever and however many start together.
 import { hash } from "node:crypto";
-import { inTransaction, type Sql, type Tx } from "../database.ts";
+import { inTransaction, type Sql, type Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 
 const FOLDER = new URL("../../migrations/", import.meta.url);

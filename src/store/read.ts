@@ -8,12 +8,12 @@ import {
   type Recorded,
   upcasters,
 } from "$events/mod.ts";
-import type { Sql, Tx } from "../database.ts";
+import type { Sql, Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
-import { decrypt, findKeys, type Keys } from "./personal.ts";
-import { unreadable } from "./unreadable.ts";
+import { decrypt, findKeys, type Keys } from "./personal_data.ts";
+import { unreadable } from "./undecryptable.ts";
 
 export type Range = {
   /** Positions after this one. */

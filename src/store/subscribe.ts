@@ -1,7 +1,7 @@
 // Live reading from any position: never misses, repeats or reorders, because positions are dense
 // and in commit order. A wake-up only says "look now"; polling stands behind it.
 import type { Recorded } from "$events/mod.ts";
-import { isConnectionError, type Sql } from "../database.ts";
+import { isConnectionError, type Sql } from "../connections/postgres.ts";
 import { type Page, type Readable, readReadable } from "./read.ts";
 
 export type SubscribeOptions = Page & {

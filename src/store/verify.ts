@@ -1,10 +1,10 @@
 // Holds the log against its own seals, and against a head that somebody kept.
-import type { Sql } from "../database.ts";
+import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import type { Head } from "./heads.ts";
-import { findKeys } from "./personal.ts";
+import type { Head } from "./signed_head.ts";
+import { findKeys } from "./personal_data.ts";
 import { isShut, readHead } from "./read.ts";
-import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./seal.ts";
+import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./hash_chain.ts";
 
 /** An event whose seal fits, and whose text does not open with the key that is there. */
 export type Shut = { position: number; subject: string };

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { LONG, seed } from "../faults/long.ts";
 import { checkLog, healthy } from "../faults/outcome.ts";
 import { random } from "../faults/random.ts";

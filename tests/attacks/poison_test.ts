@@ -3,11 +3,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
-import type { Sql } from "$src/database.ts";
-import { projectionStates } from "$src/projector.ts";
-import { checkReplay, replay } from "$src/replay.ts";
+import type { Sql } from "$src/connections/postgres.ts";
+import { projectionStates } from "$src/projector/projector.ts";
+import { checkReplay, replay } from "$src/projector/replay.ts";
 import { readHead } from "$src/store/read.ts";
-import { canonicalOfStored, sealOf } from "$src/store/seal.ts";
+import { canonicalOfStored, sealOf } from "$src/store/hash_chain.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";

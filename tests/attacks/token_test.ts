@@ -5,9 +5,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Hono } from "hono";
 import type { Env } from "$src/http/context.ts";
-import { isAdmin } from "$src/http/guards.ts";
-import { Limits } from "$src/http/limits.ts";
-import { digest, sameDigest } from "$src/secrets.ts";
+import { isAdmin } from "$src/http/access.ts";
+import { Limits } from "$src/http/rate_limit.ts";
+import { digest, sameDigest } from "$src/security/secrets.ts";
 import type { Services } from "$src/services.ts";
 
 const TOKEN = "the-token-of-this-test-and-no-other";

@@ -2,7 +2,7 @@
 // believed again: also where no tag says what was changed, because the drop never reached it.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { RedisLink } from "$src/cache/link.ts";
+import { RedisLink } from "$src/connections/redis.ts";
 import { LEASE_MS, RedisTier } from "$src/cache/redis.ts";
 import { openPlace, type Place } from "../support/service.ts";
 import { until } from "../support/until.ts";

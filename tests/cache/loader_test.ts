@@ -1,8 +1,8 @@
 // One loader a key at a time, across replicas.
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { Cache, type Question } from "$src/cache.ts";
-import type { Tier } from "$src/cache/tier.ts";
+import { Cache, type Question } from "$src/cache/read_through.ts";
+import type { Tier } from "$src/cache/backend.ts";
 import { openPlace, type Place, type Replica } from "../support/service.ts";
 import { report } from "../support/report.ts";
 import { until } from "../support/until.ts";

@@ -1,12 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { changeItem, createItem, foldItem, itemStream } from "$src/commands/items.ts";
-import { parseConfig } from "$src/config.ts";
-import { openDatabase } from "$src/database.ts";
+import { parseConfig } from "$src/config/config.ts";
+import { openDatabase } from "$src/connections/postgres.ts";
 import { log } from "$src/log.ts";
 import { type OpenServices, openServices } from "$src/services.ts";
 import { prepare } from "$src/start.ts";
-import type { Answer } from "$src/cache/tier.ts";
+import type { Answer } from "$src/cache/backend.ts";
 import { findItem } from "$projections/items.ts";
 import { freshDatabase, redisUrl } from "../support/database.ts";
 import { trial } from "../support/trial.ts";

@@ -1,11 +1,11 @@
 // The one file of keys: a backup that would put a poorer one in its place is refused, and changes nothing.
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { backup } from "$src/backup.ts";
+import { backup } from "$src/store/backup.ts";
 import { AppError } from "$src/errors.ts";
-import { importKeys } from "$src/store/keyfile.ts";
+import { importKeys } from "$src/store/key_export.ts";
 import { readStored } from "$src/store/read.ts";
-import { exportEvents, importEvents } from "$src/store/transfer.ts";
+import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { empty, erase, type Own, sign, signing } from "./backups.ts";
 import { task } from "./task.ts";
 

@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
-import { backup } from "$src/backup.ts";
-import type { Sql } from "$src/database.ts";
-import { prepareProjections } from "$src/projector.ts";
+import { backup } from "$src/store/backup.ts";
+import type { Sql } from "$src/connections/postgres.ts";
+import { prepareProjections } from "$src/projector/projector.ts";
 import { readHead, readStored, readStream } from "$src/store/read.ts";
 import { empty, erase, type Own, sign, signing } from "./backups.ts";
 import { task } from "./task.ts";

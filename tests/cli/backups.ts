@@ -1,9 +1,9 @@
 // Logs to be backed up, each in a database of its own.
 import { projections } from "$projections/mod.ts";
-import { connect, type Sql } from "$src/database.ts";
-import { liveHook } from "$src/projector.ts";
-import { Appender } from "$src/store/append.ts";
-import { newSigningKey, parseSigningKey } from "$src/store/heads.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { liveHook } from "$src/projector/projector.ts";
+import { Appender } from "$src/store/appender.ts";
+import { newSigningKey, parseSigningKey } from "$src/store/signed_head.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
 

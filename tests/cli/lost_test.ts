@@ -3,13 +3,13 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
-import { backup } from "$src/backup.ts";
-import { connect, type Sql } from "$src/database.ts";
-import { prepareProjections } from "$src/projector.ts";
-import { newSigningKey, parseSigningKey } from "$src/store/heads.ts";
+import { backup } from "$src/store/backup.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { prepareProjections } from "$src/projector/projector.ts";
+import { newSigningKey, parseSigningKey } from "$src/store/signed_head.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
-import { importEvents } from "$src/store/transfer.ts";
+import { importEvents } from "$src/store/export_import.ts";
 import { chain, linesOf, textOf, writeChain } from "../store/chain.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";

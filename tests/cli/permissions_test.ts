@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { permissionsFor } from "$src/cli/containers/permissions.ts";
-import { parseConfig } from "$src/config.ts";
+import { permissionsFor } from "$src/cli/deploy/permissions.ts";
+import { parseConfig } from "$src/config/config.ts";
 
 const own = { address: "10.1.0.4", network: "10.1.0.4/16" };
 

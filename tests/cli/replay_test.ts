@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
-import { projectionStates } from "$src/projector.ts";
+import { projectionStates } from "$src/projector/projector.ts";
 import { meta, signed } from "../store/events.ts";
 import { openLog, type ProjectedLog, readTables } from "../projections/log.ts";
 import { until } from "../support/until.ts";

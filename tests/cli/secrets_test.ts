@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-import { layOut } from "$src/cli/containers/secrets.ts";
-import { parseConfig } from "$src/config.ts";
+import { layOut } from "$src/cli/deploy/secrets.ts";
+import { parseConfig } from "$src/config/config.ts";
 
 describe("laying out the secrets of a system of containers", () => {
   let root: string;

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
-import { Appender } from "$src/store/append.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { Appender } from "$src/store/appender.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";

@@ -125,7 +125,7 @@ describe("the image", () => {
 
   it("starts without a network to fetch anything from", async () => {
     const url = "-e DATABASE_URL=postgres://x:y@127.0.0.1:1/x";
-    const script = `timeout 5 sh src/cli/containers/run.sh src/main.ts 2>&1; true`;
+    const script = `timeout 5 sh src/cli/deploy/run.sh src/main.ts 2>&1; true`;
     const said = await must([
       "docker",
       "run",

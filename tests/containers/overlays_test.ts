@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort } from "$src/cli/stack/mod.ts";
-import { newSigningKey } from "$src/store/heads.ts";
+import { newSigningKey } from "$src/store/signed_head.ts";
 import { until } from "../support/until.ts";
 import { inspect, must, ROOT, run, System, total } from "./system.ts";
 

@@ -85,7 +85,7 @@ describe("scaling and upgrading", () => {
     await until(() => load.acknowledged.length > 20, 20_000, "writes");
     const started = performance.now();
     const { code, text: said, errors } = await run(
-      ["sh", "src/cli/containers/upgrade.sh"],
+      ["sh", "src/cli/deploy/upgrade.sh"],
       { cwd: copy, env: system.env },
     );
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
@@ -126,7 +126,7 @@ describe("scaling and upgrading", () => {
     const env = { ...system.env, UPGRADE_WITHIN_SECONDS: "12" };
     const broken = `${copy}/src/main.ts`;
     await Deno.writeTextFile(broken, "Deno.exit(7);\n");
-    const { code, errors } = await run(["sh", "src/cli/containers/upgrade.sh"], { cwd: copy, env });
+    const { code, errors } = await run(["sh", "src/cli/deploy/upgrade.sh"], { cwd: copy, env });
     assertEquals(code, 1);
     assertMatch(errors, /the replicas that were there serve on/);
     assertEquals((await system.containers("app")).map(({ id }) => id).sort(), old);

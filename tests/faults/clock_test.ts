@@ -2,7 +2,7 @@
 import { assert } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { startStack } from "$src/cli/stack/mod.ts";
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { startLoad } from "./load.ts";
 import { say, seed } from "./long.ts";
 import { checkOutcome, healthy } from "./outcome.ts";

@@ -2,12 +2,12 @@
 // (transaction ids, sequences of positions, sessions).
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { startServers } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 import { postgresBin } from "$src/cli/stack/tools.ts";
-import { Appender } from "$src/store/append.ts";
-import { grantService } from "$src/store/grants.ts";
+import { Appender } from "$src/store/appender.ts";
+import { grantService } from "$src/store/role_grants.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readAll, readHead } from "$src/store/read.ts";
 import { subscribe, Wakeups } from "$src/store/subscribe.ts";

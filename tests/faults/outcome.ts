@@ -2,8 +2,8 @@
 // chain whole, the read models what a fresh replay makes of the log.
 import { assert, assertEquals } from "@std/assert";
 import { projections } from "$projections/mod.ts";
-import { connect, type Sql } from "$src/database.ts";
-import { checkReplay } from "$src/replay.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { checkReplay } from "$src/projector/replay.ts";
 import { readAll } from "$src/store/read.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import type { Part } from "$src/cli/stack/mod.ts";

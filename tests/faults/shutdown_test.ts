@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { asOwner, holderOf, someAppendWaits } from "./faults.ts";
 import { healthy } from "./outcome.ts";
 import { until } from "../support/until.ts";

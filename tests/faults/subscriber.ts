@@ -1,5 +1,5 @@
 // One subscriber for the torture test: prints the position, stream, version and tag of each event.
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { subscribe, Wakeups } from "$src/store/subscribe.ts";
 
 const [url = "", after = "0"] = Deno.args;

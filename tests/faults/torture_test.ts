@@ -2,8 +2,8 @@
 // resumed; a foreign transaction held open meanwhile. What was acknowledged is kept in this process.
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
-import { grantService } from "$src/store/grants.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { grantService } from "$src/store/role_grants.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead, readStored, type StoredEvent } from "$src/store/read.ts";
 import { verifyLog } from "$src/store/verify.ts";

@@ -1,8 +1,8 @@
 // One process of writers for the torture test: appends to random streams until it is told to stop,
 // rolls some of its transactions back, and prints each acknowledgement as it comes.
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
-import { Appender } from "$src/store/append.ts";
+import { Appender } from "$src/store/appender.ts";
 import { random } from "./random.ts";
 
 const [url = "", name = "", writers = "1", seed = "1"] = Deno.args;

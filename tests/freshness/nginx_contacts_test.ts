@@ -1,7 +1,7 @@
 // What the leader may take for granted of an Nginx that it cannot reach, or reaches again.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, afterEach, before, beforeEach, describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { log } from "$src/log.ts";
 import { NGINX_LIFE_MS, NginxContacts } from "$src/freshness/nginx_contacts.ts";
 import { NginxVersions } from "$src/freshness/nginx_versions.ts";

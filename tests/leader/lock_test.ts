@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { acquireLock } from "$src/leader/lock.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
 import { until } from "../support/until.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { after, before, it } from "@std/testing/bdd";
-import { connect } from "$src/database.ts";
+import { connect } from "$src/connections/postgres.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
 import { trial } from "../support/trial.ts";

@@ -1,11 +1,11 @@
 // A log with its read models, without HTTP in front: what projections are tried on.
 import { type Projection } from "$projections/projection.ts";
 import { projections as real } from "$projections/mod.ts";
-import { connect, type Sql } from "$src/database.ts";
-import { liveHook, prepareProjections } from "$src/projector.ts";
-import { Appender } from "$src/store/append.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
+import { liveHook, prepareProjections } from "$src/projector/projector.ts";
+import { Appender } from "$src/store/appender.ts";
 import { migrate } from "$src/store/migrate.ts";
-import { GENESIS } from "$src/store/seal.ts";
+import { GENESIS } from "$src/store/hash_chain.ts";
 import { freshDatabase } from "../support/database.ts";
 import { sorted, type Tables } from "./model.ts";
 

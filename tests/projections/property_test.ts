@@ -7,7 +7,7 @@ import type { Recorded } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
 import { polls } from "$projections/polls.ts";
 import type { Projection } from "$projections/projection.ts";
-import { checkReplay, replay } from "$src/replay.ts";
+import { checkReplay, replay } from "$src/projector/replay.ts";
 import { readAll } from "$src/store/read.ts";
 import { apply, beginning, type Command, command } from "./commands.ts";
 import { emptyLog, openLog, type ProjectedLog, readTables } from "./log.ts";

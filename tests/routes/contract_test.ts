@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { z } from "zod";
 import { endpoints } from "$src/app.ts";
 import { type Answer, Client } from "../support/api.ts";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { serverUrl } from "../support/database.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
 

@@ -2,8 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
-import { checkReplay, replay } from "$src/replay.ts";
-import { exportEvents } from "$src/store/transfer.ts";
+import { checkReplay, replay } from "$src/projector/replay.ts";
+import { exportEvents } from "$src/store/export_import.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { guestbook } from "$projections/guestbook.ts";
-import { replay } from "$src/replay.ts";
+import { replay } from "$src/projector/replay.ts";
 import { type Answer, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 

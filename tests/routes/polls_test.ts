@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
-import { isSigned, parseHead } from "$src/store/heads.ts";
-import { replay } from "$src/replay.ts";
+import { isSigned, parseHead } from "$src/store/signed_head.ts";
+import { replay } from "$src/projector/replay.ts";
 import { polls as projection } from "$projections/polls.ts";
 import { isCounted } from "$projections/votes.ts";
 import { type Answer, type Client, fieldsOf, idOf } from "../support/api.ts";

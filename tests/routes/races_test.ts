@@ -1,7 +1,7 @@
 // Many at once: what was answered with 2xx is counted, what was refused is not.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { checkReplay } from "$src/replay.ts";
+import { checkReplay } from "$src/projector/replay.ts";
 import { polls as projection } from "$projections/polls.ts";
 import { idOf } from "../support/api.ts";
 import { rounds } from "../support/rounds.ts";

@@ -1,9 +1,9 @@
 // The first start, the admin's token and session, and sample data.
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { addSample } from "$src/sample.ts";
-import { adminTokenDigest, digest, firstAdminToken } from "$src/secrets.ts";
-import { exportEvents, importEvents } from "$src/store/transfer.ts";
+import { addSample } from "$src/sample_data.ts";
+import { adminTokenDigest, digest, firstAdminToken } from "$src/security/secrets.ts";
+import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { Client } from "../support/api.ts";
 import { ADMIN_TOKEN, openPlace, openService } from "../support/service.ts";
 import { until } from "../support/until.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { guestbook } from "$projections/guestbook.ts";
 import { users } from "$projections/users.ts";
-import { replay } from "$src/replay.ts";
+import { replay } from "$src/projector/replay.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 import { until } from "../support/until.ts";

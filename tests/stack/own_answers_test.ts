@@ -170,7 +170,7 @@ describe("where plain HTTP is only sent on to HTTPS", () => {
 
 /** What the containers' Nginx listens to, but for TLS, on another port. */
 async function plainSide(port: string): Promise<string> {
-  const script = await Deno.readTextFile("src/cli/containers/nginx.sh");
+  const script = await Deno.readTextFile("src/cli/deploy/nginx.sh");
   const [, listen = ""] = script.match(/cat >run\/listen\.conf <<EOF\n(.*?)\nEOF/s) ?? [];
   const lines = listen.replaceAll("\\$", "$").replaceAll("8080", port).split("\n");
   return lines.filter((line) => !/8443|ssl_/.test(line)).join("\n")

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { raw } from "../attacks/raw.ts";
 
-const SCRIPT = new URL("../../src/cli/containers/nginx.sh", import.meta.url).pathname;
+const SCRIPT = new URL("../../src/cli/deploy/nginx.sh", import.meta.url).pathname;
 const WRITE = `set -eu
 eval "$(sed -n '/^write_[lt].*() {/,/^}/p' "$0")"
 mkdir -p run

@@ -1,10 +1,16 @@
 // The same suite for real PostgreSQL and for the embedded one. What the embedded one cannot do is
 // named with its reason and counted, so that nothing is left out in silence.
 import { after, before, describe, it } from "@std/testing/bdd";
-import { loadConfig } from "$src/config.ts";
-import { connect, type Database, openDatabase, type Sql, type Tx } from "$src/database.ts";
+import { loadConfig } from "$src/config/config.ts";
+import {
+  connect,
+  type Database,
+  openDatabase,
+  type Sql,
+  type Tx,
+} from "$src/connections/postgres.ts";
 import { migrate } from "$src/store/migrate.ts";
-import { GENESIS } from "$src/store/seal.ts";
+import { GENESIS } from "$src/store/hash_chain.ts";
 import { freshDatabase, opened } from "../support/database.ts";
 
 export type Log = AsyncDisposable & Database & {

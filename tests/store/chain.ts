@@ -1,5 +1,5 @@
 // A log as an export holds it, made without a database: lines with positions, times and seals that fit.
-import { canonical, GENESIS, sealOf } from "$src/store/seal.ts";
+import { canonical, GENESIS, sealOf } from "$src/store/hash_chain.ts";
 
 export type Line = {
   position: number;

@@ -1,6 +1,6 @@
 // Events for tests, and streams that no other test writes to.
 import type { Meta, NewEvent } from "$events/mod.ts";
-import type { Append, StreamAppend } from "$src/store/append.ts";
+import type { Append, StreamAppend } from "$src/store/appender.ts";
 
 export const meta: Meta = { actor: "system" };
 

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import { AppError } from "$src/errors.ts";
-import { type Append, type Appended, Appender } from "$src/store/append.ts";
+import { type Append, type Appended, Appender } from "$src/store/appender.ts";
 import { readStream } from "$src/store/read.ts";
-import { canonical } from "$src/store/seal.ts";
-import type { Sql } from "$src/database.ts";
+import { canonical } from "$src/store/hash_chain.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import { onBoth } from "./backends.ts";
 import { newStream, one, signed, visit } from "./events.ts";
 

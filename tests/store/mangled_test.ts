@@ -2,14 +2,14 @@
 // database as it was, or what comes in is a log that was there. Never half of one, never another one.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
-import { Appender } from "$src/store/append.ts";
-import { exportKeys } from "$src/store/keyfile.ts";
-import { linesOf } from "$src/store/lines.ts";
+import { Appender } from "$src/store/appender.ts";
+import { exportKeys } from "$src/store/key_export.ts";
+import { linesOf } from "$src/store/read_lines.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
-import { exportEvents, importEvents } from "$src/store/transfer.ts";
+import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
 import { checkMigrated, loadMigrations, migrate, type Migration } from "$src/store/migrate.ts";
 import { freshDatabase } from "../support/database.ts";

@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import { AppError } from "$src/errors.ts";
-import { Appender } from "$src/store/append.ts";
+import { Appender } from "$src/store/appender.ts";
 import { pagesOf, readAll, readEvents, readHead, readStream } from "$src/store/read.ts";
-import type { Sql } from "$src/database.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import { onBoth, unstopped } from "./backends.ts";
 import { item, meta, newStream, one, signed, visit } from "./events.ts";
 

@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "$src/errors.ts";
-import { Appender } from "$src/store/append.ts";
+import { Appender } from "$src/store/appender.ts";
 import { readHead } from "$src/store/read.ts";
 import { subscribe, type SubscribeOptions, Wakeups } from "$src/store/subscribe.ts";
-import type { Sql } from "$src/database.ts";
+import type { Sql } from "$src/connections/postgres.ts";
 import { freshDatabase, opened } from "../support/database.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { until } from "../support/until.ts";

@@ -2,9 +2,9 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { describe, it } from "@std/testing/bdd";
 import fc from "fast-check";
-import type { Sql, Tx } from "$src/database.ts";
+import type { Sql, Tx } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
-import { Appender } from "$src/store/append.ts";
+import { Appender } from "$src/store/appender.ts";
 import {
   isSigned,
   newSigningKey,
@@ -12,9 +12,15 @@ import {
   parseSigningKey,
   publicKeyOf,
   signHead,
-} from "$src/store/heads.ts";
+} from "$src/store/signed_head.ts";
 import { readHead, readStored } from "$src/store/read.ts";
-import { canonical, canonicalOfStored, GENESIS, isStorable, sealOf } from "$src/store/seal.ts";
+import {
+  canonical,
+  canonicalOfStored,
+  GENESIS,
+  isStorable,
+  sealOf,
+} from "$src/store/hash_chain.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { onBoth, unstopped } from "./backends.ts";
 import { edited, item, newStream, one, signed, visit } from "./events.ts";

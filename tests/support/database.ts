@@ -1,6 +1,6 @@
 // A database of its own for each test file that wants one, in the throw-away server of `deno task test`.
 import postgres from "postgres";
-import { connect, type Sql } from "$src/database.ts";
+import { connect, type Sql } from "$src/connections/postgres.ts";
 
 export type FreshDatabase = AsyncDisposable & {
   /** A superuser's. */

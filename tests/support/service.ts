@@ -2,13 +2,13 @@
 // role it runs as in production, behind a real socket.
 import { Redis } from "ioredis";
 import { createApp } from "$src/app.ts";
-import { type Config, parseConfig, type Settings } from "$src/config.ts";
-import { connect, openDatabase, type Sql } from "$src/database.ts";
+import { type Config, parseConfig, type Settings } from "$src/config/config.ts";
+import { connect, openDatabase, type Sql } from "$src/connections/postgres.ts";
 import { log } from "$src/log.ts";
-import { addSample, openDefaultPoll } from "$src/sample.ts";
+import { addSample, openDefaultPoll } from "$src/sample_data.ts";
 import { openServices, type Services } from "$src/services.ts";
 import { prepare } from "$src/start.ts";
-import { grantService } from "$src/store/grants.ts";
+import { grantService } from "$src/store/role_grants.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { Keeper, type Part } from "$src/cli/stack/mod.ts";
 import { createRedis } from "$src/cli/stack/redis.ts";

@@ -16,7 +16,7 @@ export { Keeper, signalTree } from "./keeper.ts";
 export type { Part } from "./part.ts";
 export { freePort } from "./ports.ts";
 export { ensureTools, missingTools, type Tool } from "./tools.ts";
-export { until } from "../../until.ts";
+export { until } from "../../async/wait_for.ts";
 
 export type Servers = AsyncDisposable & {
   /** Temporary directory; removed with everything in it. */

@@ -1,7 +1,7 @@
 // One process of the stack that can be started, stopped, killed and paused on its own: fault tests do.
 import { AppError, reason } from "../../errors.ts";
 import { type Keeper, type Running, signalTree, type SpawnOptions } from "./keeper.ts";
-import { until } from "../../until.ts";
+import { until } from "../../async/wait_for.ts";
 
 export type PartSpec = {
   name: string;

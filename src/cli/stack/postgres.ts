@@ -6,7 +6,7 @@ import { freePort } from "./ports.ts";
 import { secret } from "./secrets.ts";
 import { shell } from "./shell.ts";
 import { postgresBin } from "./tools.ts";
-import { until } from "../../until.ts";
+import { until } from "../../async/wait_for.ts";
 import type { ServerUser } from "./user.ts";
 
 export type Postgres = { part: Part; ownerUrl: string; serviceUrl: string };

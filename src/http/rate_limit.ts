@@ -1,0 +1,48 @@
+// How often one address may write or guess a token. Nginx has limits of its own before this; these
+// hold where it is not there. Fifty people behind one address can sign and vote at once.
+import { AppError } from "../errors.ts";
+import type { Context } from "./context.ts";
+import { say } from "./response_headers.ts";
+
+const WINDOW_SECONDS = 60;
+const WRITES = 600;
+const GUESSES = 10;
+const MAX_CLIENTS = 50_000;
+
+type Window = { ends: number; used: number };
+
+export class Limits {
+  readonly #windows = new Map<string, Window>();
+
+  takeWrite(c: Context): void {
+    const { left, seconds } = this.#take(`write ${c.get("client")}`, WRITES);
+    say(c, "RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
+    say(c, "RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
+    if (left < 0) throw tooMany("too many writes from your address", seconds);
+  }
+
+  /** Counts a wrong token; after too many of them says so, and when to try again. */
+  takeGuess(client: string): void {
+    const { left, seconds } = this.#take(`guess ${client}`, GUESSES);
+    if (left < 0) throw tooMany("too many wrong tokens from your address", seconds);
+  }
+
+  #take(key: string, quota: number): { left: number; seconds: number } {
+    let window = this.#windows.get(key);
+    if (!window || window.ends <= performance.now()) {
+      if (this.#windows.size >= MAX_CLIENTS) this.#windows.clear();
+      window = { ends: performance.now() + WINDOW_SECONDS * 1000, used: 0 };
+      this.#windows.set(key, window);
+    }
+    window.used++;
+    return { left: quota - window.used, seconds: secondsLeft(window) };
+  }
+}
+
+function secondsLeft(window: Window): number {
+  return Math.max(1, Math.ceil((window.ends - performance.now()) / 1000));
+}
+
+function tooMany(message: string, retryAfter: number): AppError {
+  return new AppError("too_many", message, { retryAfter });
+}

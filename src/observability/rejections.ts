@@ -1,0 +1,32 @@
+// Promises that were rejected while nothing handled them. Deno ends the process for one; here it is an
+// error in the log and a figure of /metrics. A rejection has unwound its own call and no other: what
+// awaits nothing leaves the same state behind as what is awaited and caught. An exception out of a timer
+// or a socket's callback still ends the process, as it may leave the callback's owner half changed.
+import type { Counter } from "prom-client";
+import { reason } from "../errors.ts";
+import { log } from "../log.ts";
+
+export class UnhandledRejections {
+  #counter: Counter | undefined;
+  #early = 0;
+
+  constructor() {
+    addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      this.#note(event.reason);
+    });
+  }
+
+  /** Those since the process began; there are metrics only once everything is open. */
+  countIn(counter: Counter): void {
+    counter.inc(this.#early);
+    this.#counter = counter;
+  }
+
+  #note(error: unknown): void {
+    if (this.#counter) this.#counter.inc();
+    else this.#early++;
+    const stack = error instanceof Error ? error.stack : "";
+    log.error("unhandled rejection", { error: reason(error), stack });
+  }
+}

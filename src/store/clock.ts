@@ -1,7 +1,0 @@
-// The database's own clock, by which everything in the log is timed.
-import type { Sql } from "../database.ts";
-
-export async function clock(sql: Sql): Promise<Date> {
-  const [row] = await sql<{ now: Date }[]>`select clock_timestamp() as now`;
-  return row?.now ?? new Date();
-}

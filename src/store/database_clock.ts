@@ -1,0 +1,7 @@
+// The database's own clock, by which everything in the log is timed.
+import type { Sql } from "../connections/postgres.ts";
+
+export async function clock(sql: Sql): Promise<Date> {
+  const [row] = await sql<{ now: Date }[]>`select clock_timestamp() as now`;
+  return row?.now ?? new Date();
+}

@@ -1,0 +1,73 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { Bag } from "$src/async/slot_set.ts";
+
+// What a long life of comings and goings leaves in the heap, when only the young part is collected.
+const CHURN = `
+  const { Bag } = await import(Deno.args[0]);
+  const bag = new Bag();
+  const request = () => ({ body: Array.from({ length: 250 }, Math.random) });
+  const here = [];
+  const turn = () => {
+    here.push(bag.add(request()));
+    if (here.length > 5) here.shift()();
+  };
+  const used = () => { gc({ type: "minor" }); return Deno.memoryUsage().heapUsed; };
+  for (let i = 0; i < 1000; i++) turn();
+  gc();
+  gc();
+  const before = used();
+  for (let i = 0; i < 20000; i++) {
+    turn();
+    if (i % 500 === 0) gc({ type: "minor" });
+  }
+  console.log(used() - before);
+`;
+
+describe("Bag", () => {
+  it("holds what was added and not taken out, in that order", () => {
+    const bag = new Bag<string>();
+    const [one, , three] = ["one", "two", "three"].map((item) => bag.add(item));
+    one?.();
+    one?.();
+    bag.add("four");
+    three?.();
+    assertEquals([...bag], ["two", "four"]);
+    assertEquals(bag.size, 2);
+  });
+
+  it("gives what is there still when others go while it is gone through", () => {
+    const bag = new Bag<() => void>();
+    const seen: string[] = [];
+    const last = () => leave();
+    bag.add(() => {
+      seen.push("first");
+      last();
+    });
+    const leave = bag.add(() => seen.push("gone"));
+    bag.add(() => seen.push("third"));
+    for (const item of bag) item();
+    assertEquals(seen, ["first", "third"]);
+  });
+
+  it("keeps nothing alive that was taken out, however long it lives", async () => {
+    const script = await Deno.makeTempFile({ suffix: ".ts" });
+    await Deno.writeTextFile(script, CHURN);
+    const flags = "--v8-flags=--expose-gc,--max-semi-space-size=2";
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        "--allow-read",
+        flags,
+        script,
+        import.meta.resolve("$src/async/slot_set.ts"),
+      ],
+    }).output();
+    await Deno.remove(script);
+    assert(success, new TextDecoder().decode(stderr));
+    // 20,000 times 2 kB went through it.
+    const left = Number(new TextDecoder().decode(stdout));
+    assert(left < 4_000_000, `${left} bytes are left`);
+  });
+});

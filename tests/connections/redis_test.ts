@@ -1,0 +1,108 @@
+// A Redis that hangs, and a process that is only busy itself.
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { after, before, beforeEach, describe, it } from "@std/testing/bdd";
+import { setImmediate } from "node:timers";
+import { RedisLink } from "$src/connections/redis.ts";
+import { openService, type Service } from "../support/service.ts";
+import { report } from "../support/report.ts";
+import { until } from "../support/until.ts";
+
+const READERS = 500;
+const COMMAND_MS = 40;
+const BUSY_MS = 4;
+
+const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
+
+function block(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end;);
+}
+
+/** Something to do in each turn of the event loop; answers how long the longest turn took. */
+function busy(): () => number {
+  let [last, longest, over] = [performance.now(), 0, false];
+  const work = () => {
+    block(BUSY_MS);
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+    if (!over) setImmediate(work);
+  };
+  setImmediate(work);
+  return () => {
+    over = true;
+    return longest;
+  };
+}
+
+describe("the connection to Redis", () => {
+  let service: Service;
+  let link: RedisLink;
+  before(async () => {
+    service = await openService();
+    link = new RedisLink(service.place.redis?.url ?? "");
+  });
+  after(async () => {
+    await link[Symbol.asyncDispose]();
+    await service[Symbol.asyncDispose]();
+  });
+  beforeEach(() => until(() => link.closedCircuit));
+
+  const ask = () => link.run((redis) => redis.get("anything"));
+  const hang = () => service.place.redis?.part.pause();
+  const goOn = () => service.place.redis?.part.resume();
+
+  async function waited(): Promise<number> {
+    const asked = performance.now();
+    await assertRejects(ask);
+    return performance.now() - asked;
+  }
+
+  it("costs nobody more than its time when it hangs, however many wait in a busy process", async () => {
+    await hang();
+    const stop = busy();
+    const times = await Promise.all(Array.from({ length: READERS }, async (_, i) => {
+      await pause(i % 30);
+      return await waited();
+    }));
+    const longest = stop();
+    await goOn();
+    const worst = Math.max(...times);
+    report(
+      `${READERS} readers of a Redis that hangs, turns of up to ${longest.toFixed(1)} ms: ` +
+        `worst wait ${worst.toFixed(1)} ms`,
+    );
+    assert(worst <= COMMAND_MS + 3 * longest, `${worst} ms with turns of ${longest} ms`);
+  });
+
+  it("lets go of all who wait as soon as one has waited in vain", async () => {
+    await hang();
+    const first = waited();
+    await pause(COMMAND_MS / 2);
+    const second = await waited();
+    await first;
+    await goOn();
+    assert(second < COMMAND_MS - 5, `the second waited ${second} ms`);
+  });
+
+  it("does not take it for a hang that this process was held up", async () => {
+    for (let i = 0; i < 50; i++) {
+      const asked = ask();
+      // Sent, but what comes back is not read while this goes on.
+      await new Promise((done) => setImmediate(() => done(undefined)));
+      block(COMMAND_MS + 10);
+      await asked;
+    }
+    assertEquals(link.closedCircuit, true);
+  });
+
+  it("a view that it took late is not counted twice", async () => {
+    const { visits } = service.services;
+    const total = () => visits.total("/late", () => Promise.resolve(0));
+    await until(() => service.services.redis?.closedCircuit);
+    await hang();
+    await visits.count("/late");
+    await goOn();
+    await until(() => service.services.redis?.closedCircuit);
+    await until(async () => await total() > 0);
+    assertEquals(await total(), 1);
+  });
+});
