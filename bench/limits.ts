@@ -1,6 +1,6 @@
 // What a figure over HTTP is held against: a handler that does the least, and a file that Nginx serves.
 import { freePort, type Stack } from "$src/cli/stack/mod.ts";
-import { Part } from "$src/cli/stack/part.ts";
+import { ManagedProcess } from "$src/cli/stack/part.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
 import { AppError } from "$src/errors.ts";
 
@@ -16,7 +16,7 @@ async function post(url: string, body: string): Promise<string> {
 }
 
 /** Its two answers are those that the service gives; its votes are in the same PostgreSQL. */
-export async function startBare(stack: Stack): Promise<{ url: string; part: Part }> {
+export async function startBare(stack: Stack): Promise<{ url: string; part: ManagedProcess }> {
   const [app = ""] = stack.appUrls;
   for (let n = 0; n < ENTRIES; n++) {
     await post(`${app}/sign`, JSON.stringify({ name: "Ada", message: `Entry ${n}` }));
@@ -67,8 +67,8 @@ http { ${temps} sendfile on; tcp_nopush on; keepalive_requests 10000; default_ty
 
 type Plain = { name: string; port: number; argv: string[]; path: string };
 
-async function startPart(stack: Stack, { name, port, argv, path }: Plain): Promise<Part> {
-  const part = new Part(stack.keeper, {
+async function startPart(stack: Stack, { name, port, argv, path }: Plain): Promise<ManagedProcess> {
+  const part = new ManagedProcess(stack.keeper, {
     name,
     port,
     argv,

@@ -1,7 +1,13 @@
 // deno task bench profile: what stands between a request and the bare handler. The processor's time of
 // each process a request, and where the app spends its own.
 import { say } from "$src/cli/run.ts";
-import { ensureTools, type Part, type Stack, startStack, until } from "$src/cli/stack/mod.ts";
+import {
+  ensureTools,
+  type ManagedProcess,
+  type Stack,
+  startStack,
+  waitFor,
+} from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 import { AppError } from "$src/errors.ts";
 import { cost } from "./cpu.ts";
@@ -30,7 +36,7 @@ export async function benchProfile(): Promise<void> {
   await report("profile", { connections: String(CONNECTIONS) }, figures);
 }
 
-async function profiled(stack: Stack, load: Load, bare: Part): Promise<Figure[]> {
+async function profiled(stack: Stack, load: Load, bare: ManagedProcess): Promise<Figure[]> {
   const { what, body } = load;
   const during = async (url: string, seconds: number) =>
     await requestsPerSecond({ url, body, seconds, connections: CONNECTIONS }) * seconds;
@@ -64,14 +70,14 @@ type Profile = { nodes: Node[]; samples: number[]; timeDeltas: number[] };
 /** How the app's time parts over what it does, the largest first. */
 async function sharesOf(
   { dir }: Stack,
-  app: Part,
+  app: ManagedProcess,
   load: () => Promise<number>,
 ): Promise<[string, number][]> {
   const path = `${dir}/data/profile.json`;
   await shell('kill -USR1 "$1"', String(app.pid));
   await load();
   await shell('kill -USR2 "$1"', String(app.pid));
-  await until(() => Deno.stat(path).then(() => true, () => false), 10_000, "the profile");
+  await waitFor(() => Deno.stat(path).then(() => true, () => false), 10_000, "the profile");
   const profile: Profile = JSON.parse(await Deno.readTextFile(path));
   await Deno.remove(path);
   const areas = new Map(profile.nodes.map((node) => [node.id, areaOf(node)]));

@@ -52,9 +52,9 @@ export const items: Projection = {
       tx`delete from ${table("items")} where id = any(${ids(events)}::int[])`,
   },
 
-  straight: {
+  bulkLoad: {
     type: "ItemCreated",
-    opening: true,
+    firstInStream: true,
     set: (tx, page, table) =>
       tx`
         insert into ${table("items")} (id, name, description, created_at, version)

@@ -99,7 +99,7 @@ export const polls: Projection = {
   revision: 2,
   tables: ["polls", "poll_options"],
   create,
-  leansOnRows: (type) => type.startsWith("Vote"),
+  dependsOnRows: (type) => type.startsWith("Vote"),
 
   handlers: {
     PollOpened: async (tx, events, table) => {
@@ -147,7 +147,7 @@ export const polls: Projection = {
     ...voteHandlers,
   },
 
-  straight: { type: "VoteCast", opening: true, set: castStraight },
+  bulkLoad: { type: "VoteCast", firstInStream: true, set: castStraight },
 
   stale: {
     PollOpened: poll,

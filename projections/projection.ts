@@ -23,11 +23,11 @@ export type LogPage = postgres.PendingQuery<postgres.Row[]>;
  * handler of this type sets; an event whose data the schema would refuse must fail the statement, and
  * its page is then applied by the handlers.
  */
-export type Straight = {
+export type BulkLoad = {
   /** Without personal fields. */
   type: EventType;
   /** Only events that open their stream, so that nothing of it can have come before them. */
-  opening: boolean;
+  firstInStream: boolean;
   set(tx: Tx, page: LogPage, table: Table): Promise<unknown>;
 };
 
@@ -38,10 +38,10 @@ export type Projection = {
   tables: string[];
   create(tx: Tx, table: Table): Promise<void>;
   handlers: Handlers;
-  straight?: Straight;
+  bulkLoad?: BulkLoad;
   stale: StaleBy;
   /** Events that set columns of rows which other streams' events make: applied after those. */
-  leansOnRows?: (type: EventType) => boolean;
+  dependsOnRows?: (type: EventType) => boolean;
 };
 
 export function liveTables(sql: Sql | Tx): Table {
@@ -66,12 +66,12 @@ export async function applyEvents(
   tx: Tx,
   batch: Batch,
 ): Promise<void> {
-  const leans = projection.leansOnRows ?? (() => false);
+  const leans = projection.dependsOnRows ?? (() => false);
   const mine = batch.events.filter(({ type }) => handles(projection, type));
   for (const leaning of [false, true]) {
     const straight = batch.straight && leans(batch.straight.type) === leaning;
     if (straight) await batch.straight?.set();
-    for (const wave of waves(mine.filter(({ type }) => leans(type) === leaning))) {
+    for (const wave of generations(mine.filter(({ type }) => leans(type) === leaning))) {
       await applyWave(projection, tx, { ...batch, events: wave });
     }
   }
@@ -95,7 +95,7 @@ async function applyWave(projection: Projection, tx: Tx, wave: Batch): Promise<v
 
 type Handler = (tx: Tx, events: Recorded[], table: Table) => Promise<unknown>;
 
-function waves(events: Recorded[]): Recorded[][] {
+function generations(events: Recorded[]): Recorded[][] {
   const depth = new Map<string, number>();
   const found: Recorded[][] = [];
   for (const event of events) {

@@ -26,9 +26,9 @@ export const visits: Projection = {
         on conflict (page) do update set views = v.views + excluded.views`,
   },
 
-  straight: {
+  bulkLoad: {
     type: "VisitsCounted",
-    opening: false,
+    firstInStream: false,
     set: (tx, page, table) =>
       tx`
         insert into ${table("visits")} as v (page, views)

@@ -5,11 +5,11 @@ import { AppError, reason, STATUS } from "./errors.ts";
 import { formAgain } from "./http/form_errors.ts";
 import { type Context, type Env, wantsHtml } from "./http/context.ts";
 import { type Endpoint, type Handle, register } from "./http/endpoint.ts";
-import { framed } from "./http/pipeline.ts";
+import { withPipeline } from "./http/pipeline.ts";
 import { isAllowed } from "./http/access.ts";
-import { Limits } from "./http/rate_limit.ts";
+import { RateLimit } from "./http/rate_limit.ts";
 import { isForNginx } from "./http/nginx_cache.ts";
-import { PathRouter } from "./http/cached_router.ts";
+import { CachedRouter } from "./http/cached_router.ts";
 import { INTERNAL, type Problem, problemHeaders, problemOf } from "./http/problem.ts";
 import { log } from "./log.ts";
 import { errorPage } from "./pages/error.tsx";
@@ -45,12 +45,14 @@ const subjects: Endpoint[] = [
 export const endpoints: Endpoint[] = [...subjects, ...documentRoutes(subjects)];
 
 export function createApp(services: Services): Hono<Env> {
-  const app = new Hono<Env>({ router: new PathRouter() });
-  const frame = { services, limits: new Limits(), failed };
-  const inFrame = (handle: Handle) => framed(frame, handle);
+  const app = new Hono<Env>({ router: new CachedRouter() });
+  const frame = { services, limits: new RateLimit(), failed };
+  const inFrame = (handle: Handle) => withPipeline(frame, handle);
   assetRoutes(app, inFrame);
-  for (const [path, found] of paths) register(app, path, { endpoints: found, inFrame, elsewhere });
-  app.notFound(inFrame(elsewhere));
+  for (const [path, found] of paths) {
+    register(app, path, { endpoints: found, inFrame, elsewhere: notFoundOrNotAllowed });
+  }
+  app.notFound(inFrame(notFoundOrNotAllowed));
   app.onError((error, c) => failed(c, error));
   return app;
 }
@@ -73,7 +75,7 @@ function allowedAt(path: string): string[] {
 }
 
 /** Where no call is: an address that there is not, or a method that is not for it. */
-function elsewhere(c: Context): Response {
+function notFoundOrNotAllowed(c: Context): Response {
   const allow = allowedAt(c.req.path);
   if (allow.length === 0) throw new AppError("not_found", `no such address: ${c.req.path}`);
   if (c.req.method === "OPTIONS") return preflight(c, allow);

@@ -2,27 +2,27 @@
 import type { KeyObject } from "node:crypto";
 import { projections } from "$projections/mod.ts";
 import { AccessLog } from "./visits/access_log.ts";
-import { Cache } from "./cache/read_through.ts";
-import { Sums } from "./cache/hit_totals.ts";
-import { CacheWatch } from "./cache/hit_history.ts";
-import { RedisLink } from "./connections/redis.ts";
-import { MemoryTier } from "./cache/memory.ts";
-import { NoTier } from "./cache/none.ts";
-import { RedisTier } from "./cache/redis.ts";
-import type { Tier } from "./cache/backend.ts";
+import { ReadThroughCache } from "./cache/read_through.ts";
+import { HitTotals } from "./cache/hit_totals.ts";
+import { HitHistory } from "./cache/hit_history.ts";
+import { RedisClient } from "./connections/redis.ts";
+import { MemoryCache } from "./cache/memory.ts";
+import { NullCache } from "./cache/none.ts";
+import { RedisCache } from "./cache/redis.ts";
+import type { CacheBackend } from "./cache/backend.ts";
 import type { Config } from "./config/config.ts";
 import type { Database, Sql } from "./connections/postgres.ts";
 import { deadlines } from "./leader/close_due_polls.ts";
 import { reason } from "./errors.ts";
 import { Freshness } from "./freshness/freshness.ts";
 import { NginxVersions } from "./freshness/nginx_versions.ts";
-import { OpenWrites } from "./async/in_flight.ts";
+import { InFlightWrites } from "./async/in_flight.ts";
 import { Leader } from "./leader/leader.ts";
 import { log } from "./log.ts";
-import { Live } from "./live/channels.ts";
+import { EventHub } from "./live/channels.ts";
 import { Metrics } from "./observability/metrics.ts";
-import { Mending } from "./projector/supervisor.ts";
-import { observe } from "./observability/gauges.ts";
+import { ProjectionSupervisor } from "./projector/supervisor.ts";
+import { registerGauges } from "./observability/gauges.ts";
 import { liveHook } from "./projector/projector.ts";
 import {
   adminTokenDigest,
@@ -36,9 +36,9 @@ import { Appender } from "./store/appender.ts";
 import { parseSigningKey } from "./store/signed_head.ts";
 import { type CacheReport, cacheReport } from "./observability/cache_report.ts";
 import { Sessions } from "./security/sessions.ts";
-import { ShownTotals } from "./visits/high_water_marks.ts";
-import { Wakeups } from "./store/subscribe.ts";
-import { Streams } from "./store/stream_cache.ts";
+import { HighWaterMarks } from "./visits/high_water_marks.ts";
+import { AppendSignal } from "./store/subscribe.ts";
+import { StreamCache } from "./store/stream_cache.ts";
 import { Visits } from "./visits/counter.ts";
 import { webhook } from "./leader/webhook.ts";
 
@@ -56,24 +56,24 @@ export type Services = {
   sql: Sql;
   embedded: boolean;
   appender: Appender;
-  streams: Streams;
-  cache: Cache;
-  sums: Sums;
+  streams: StreamCache;
+  cache: ReadThroughCache;
+  sums: HitTotals;
   /** How the caches do, as looked up within the last second. */
   recentReport: () => Promise<CacheReport>;
-  cacheWatch: CacheWatch;
+  cacheWatch: HitHistory;
   freshness: Freshness;
   leader: Leader;
   visits: Visits;
-  live: Live;
-  mending: Mending;
+  live: EventHub;
+  mending: ProjectionSupervisor;
   metrics: Metrics;
   secrets: Secrets;
   /** The digest that the admin token must have; read again now and then, as it may be made anew. */
   adminDigest: () => Promise<string>;
-  redis: RedisLink | undefined;
+  redis: RedisClient | undefined;
   sessions: Sessions;
-  openWrites: OpenWrites;
+  openWrites: InFlightWrites;
 };
 
 export type OpenServices = Services & AsyncDisposable;
@@ -92,12 +92,12 @@ export async function openServices(config: Config, database: Database): Promise<
     nginx: config.NGINX_SECRET ?? await shared(sql, "nginx_secret", randomSecret),
   };
   const metrics = new Metrics();
-  const wakeups = opened.use(new Wakeups());
-  const redis = config.REDIS_URL ? new RedisLink(config.REDIS_URL) : undefined;
+  const wakeups = opened.use(new AppendSignal());
+  const redis = config.REDIS_URL ? new RedisClient(config.REDIS_URL) : undefined;
   const tier = opened.use(tierOf(config, { redis, embedded, secret: cookieSecret }));
-  const cache = new Cache(sql, tier);
-  const cacheWatch = opened.use(new CacheWatch(cache, redis));
-  const live = new Live(sql, wakeups, metrics);
+  const cache = new ReadThroughCache(sql, tier);
+  const cacheWatch = opened.use(new HitHistory(cache, redis));
+  const live = new EventHub(sql, wakeups, metrics);
   const appender: Appender = new Appender(sql, {
     hook: liveHook(projections),
     onCommit: (events) => {
@@ -114,14 +114,14 @@ export async function openServices(config: Config, database: Database): Promise<
       metrics.batchSeconds.observe(seconds);
     },
   });
-  const streams = new Streams(sql);
+  const streams = new StreamCache(sql);
   // The embedded database has one process, which need not tell itself what it showed.
-  const shown = new ShownTotals(embedded ? undefined : sql);
+  const shown = new HighWaterMarks(embedded ? undefined : sql);
   const visits = new Visits(appender, { shown, link: redis });
-  const sums = opened.use(new Sums(() => cache.counts, redis));
+  const sums = opened.use(new HitTotals(() => cache.counts, redis));
   const report = () => cacheReport({ sums, sql, config });
   countCaches(metrics, report);
-  const mending = new Mending(sql, projections);
+  const mending = new ProjectionSupervisor(sql, projections);
   const nginxes = config.NGINX_URL.map((url) =>
     new NginxVersions({
       url,
@@ -168,10 +168,10 @@ export async function openServices(config: Config, database: Database): Promise<
     secrets,
     redis,
     sessions: new Sessions(redis),
-    openWrites: new OpenWrites(),
+    openWrites: new InFlightWrites(),
     adminDigest: remembered(() => adminTokenDigest(config, sql), ADMIN_DIGEST_MS),
   };
-  observe(services);
+  registerGauges(services);
   const closing = opened.move();
   return { ...services, [Symbol.asyncDispose]: () => closing.disposeAsync() };
 }
@@ -193,14 +193,14 @@ function countCaches(metrics: Metrics, report: () => Promise<CacheReport>): void
   });
 }
 
-type TierOf = { redis: RedisLink | undefined; embedded: boolean; secret: string };
+type TierOf = { redis: RedisClient | undefined; embedded: boolean; secret: string };
 
-function tierOf(config: Config, has: TierOf): Tier {
+function tierOf(config: Config, has: TierOf): CacheBackend {
   if (has.redis && config.REDIS_URL) {
-    const links = { link: has.redis, keeper: new RedisLink(config.REDIS_URL) };
-    return new RedisTier(links, { ttlSeconds: config.CACHE_TTL_SECONDS, secret: has.secret });
+    const links = { client: has.redis, invalidationClient: new RedisClient(config.REDIS_URL) };
+    return new RedisCache(links, { ttlSeconds: config.CACHE_TTL_SECONDS, secret: has.secret });
   }
-  return has.embedded ? new MemoryTier(config.CACHE_TTL_SECONDS) : new NoTier();
+  return has.embedded ? new MemoryCache(config.CACHE_TTL_SECONDS) : new NullCache();
 }
 
 function remembered<Value>(read: () => Promise<Value>, ms: number): () => Promise<Value> {

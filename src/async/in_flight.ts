@@ -1,6 +1,6 @@
 // How many writes are under way, so that a service that is asked to stop knows when nobody waits.
 
-export class OpenWrites {
+export class InFlightWrites {
   #count = 0;
   #watching = new Set<() => void>();
 

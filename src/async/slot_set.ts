@@ -4,7 +4,7 @@
 
 type Slot<Item> = { item: Item | undefined };
 
-export class Bag<Item> {
+export class SlotSet<Item> {
   readonly #slots = new Set<Slot<Item>>();
 
   get size(): number {

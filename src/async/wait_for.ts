@@ -2,7 +2,7 @@
 import { AppError, reason } from "../errors.ts";
 
 /** Resolves with the first value that is neither false nor undefined; a throw counts as "not yet". */
-export async function until<T>(
+export async function waitFor<T>(
   condition: () => T | Promise<T>,
   deadlineMs = 10_000,
   what = "the condition",

@@ -1,7 +1,7 @@
 // How well the caches did over the last minutes, of all replicas together: each adds what it counted
 // to slots in Redis; without Redis it keeps its own.
-import type { Cache, CacheCounts } from "./read_through.ts";
-import type { RedisLink } from "../connections/redis.ts";
+import type { CacheCounts, ReadThroughCache } from "./read_through.ts";
+import type { RedisClient } from "../connections/redis.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 
@@ -14,14 +14,14 @@ const SLOTS = 60;
 const NOTE_MS = 2000;
 const PREFIX = "tallybook:history:";
 
-export class CacheWatch implements Disposable {
-  readonly #cache: Cache;
-  readonly #link: RedisLink | undefined;
+export class HitHistory implements Disposable {
+  readonly #cache: ReadThroughCache;
+  readonly #link: RedisClient | undefined;
   readonly #own = new Map<number, Map<string, number>>();
   #last = new Map<string, CacheCounts>();
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(cache: Cache, link?: RedisLink) {
+  constructor(cache: ReadThroughCache, link?: RedisClient) {
     this.#cache = cache;
     this.#link = link;
     this.#timer = setInterval(() => this.note(), NOTE_MS);

@@ -3,18 +3,18 @@
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { CacheCounts } from "./read_through.ts";
-import type { RedisLink } from "../connections/redis.ts";
+import type { RedisClient } from "../connections/redis.ts";
 
 const SUMS = "tallybook:counts";
 const ADD_MS = 1000;
 
-export class Sums implements AsyncDisposable {
+export class HitTotals implements AsyncDisposable {
   readonly #own: () => CacheCounts[];
-  readonly #link: RedisLink | undefined;
+  readonly #link: RedisClient | undefined;
   readonly #added = new Map<string, { hits: number; misses: number }>();
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(own: () => CacheCounts[], link: RedisLink | undefined) {
+  constructor(own: () => CacheCounts[], link: RedisClient | undefined) {
     this.#own = own;
     this.#link = link;
     if (link) this.#timer = setInterval(() => this.add(), ADD_MS);
@@ -22,7 +22,7 @@ export class Sums implements AsyncDisposable {
 
   /** Of all replicas, as far as Redis can be asked; else of this one. */
   async read(): Promise<CacheCounts[]> {
-    if (!this.#link?.closedCircuit) return this.#own();
+    if (!this.#link?.isAvailable) return this.#own();
     await this.add();
     try {
       return parseSums(await this.#link.run((redis) => redis.hgetall(SUMS)));
@@ -33,7 +33,7 @@ export class Sums implements AsyncDisposable {
   }
 
   async add(): Promise<void> {
-    if (!this.#link?.closedCircuit) return;
+    if (!this.#link?.isAvailable) return;
     // Noted before it is sent: what is lost on the way is not counted, rather than counted twice.
     const steps = this.#own().flatMap(({ kind, hits, misses }) => {
       const before = this.#added.get(kind) ?? { hits: 0, misses: 0 };

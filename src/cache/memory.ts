@@ -1,14 +1,21 @@
 // The cache of the embedded service: one process, so what it dropped is dropped for everybody.
-import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./backend.ts";
+import {
+  type CacheBackend,
+  type CachedValue,
+  type CacheResult,
+  kindOf,
+  type LoadLock,
+  type Lookup,
+} from "./backend.ts";
 
 const MAX_KEYS = 5000;
 // They are small; when there are too many, all start afresh.
 const MAX_TAGS = 4 * MAX_KEYS;
 
-type Held = Answer & { until: number };
+type MemoryEntry = CachedValue & { until: number };
 
-export class MemoryTier implements Tier {
-  readonly #kept = new Map<string, Held>();
+export class MemoryCache implements CacheBackend {
+  readonly #kept = new Map<string, MemoryEntry>();
   readonly #tags = new Map<string, number>();
   readonly #ttlMs: number;
   #floor = 0;
@@ -17,17 +24,17 @@ export class MemoryTier implements Tier {
     this.#ttlMs = ttlSeconds * 1000;
   }
 
-  get({ key, tags }: Lookup): Promise<Kept> {
+  get({ key, tags }: Lookup): Promise<CacheResult> {
     const kept = this.#kept.get(key);
     const good = kept && kept.until > performance.now() && this.#isCurrent(tags, kept);
-    return Promise.resolve({ answer: good ? kept : undefined, stamp: "" });
+    return Promise.resolve({ value: good ? kept : undefined, generation: "" });
   }
 
-  #isCurrent(tags: string[], { position }: Answer): boolean {
+  #isCurrent(tags: string[], { position }: CachedValue): boolean {
     return position >= this.#floor && tags.every((tag) => (this.#tags.get(tag) ?? 0) <= position);
   }
 
-  put({ key, tags }: Lookup, answer: Answer): Promise<void> {
+  put({ key, tags }: Lookup, answer: CachedValue): Promise<void> {
     const old = this.#kept.get(key);
     if ((!old || old.position <= answer.position) && this.#isCurrent(tags, answer)) {
       this.#kept.delete(key);
@@ -38,19 +45,19 @@ export class MemoryTier implements Tier {
     return Promise.resolve();
   }
 
-  claim(): Promise<Claim> {
-    return Promise.resolve({ mine: true, kept: { stamp: "" } });
+  acquireLoadLock(): Promise<LoadLock> {
+    return Promise.resolve({ acquired: true, result: { generation: "" } });
   }
 
-  drop(tags: ReadonlySet<string>, position: number): Promise<void> {
+  invalidate(tags: ReadonlySet<string>, position: number): Promise<void> {
     for (const tag of tags) {
       this.#tags.set(tag, Math.max(position, this.#tags.get(tag) ?? 0));
     }
-    return this.#tags.size > MAX_TAGS ? this.dropAll(position) : Promise.resolve();
+    return this.#tags.size > MAX_TAGS ? this.invalidateAll(position) : Promise.resolve();
   }
 
   /** Also what is loaded just now, of which no tag will tell. */
-  dropAll(position: number): Promise<void> {
+  invalidateAll(position: number): Promise<void> {
     this.#floor = Math.max(this.#floor, position);
     this.#tags.clear();
     return this.clear();
@@ -62,11 +69,11 @@ export class MemoryTier implements Tier {
 
   takeOver(): void {}
 
-  renew(): Promise<void> {
+  renewLease(): Promise<void> {
     return Promise.resolve();
   }
 
-  wipe(kinds: string[]): Promise<void> {
+  purgeKinds(kinds: string[]): Promise<void> {
     for (const key of this.#kept.keys()) if (kinds.includes(kindOf(key))) this.#kept.delete(key);
     return Promise.resolve();
   }

@@ -1,21 +1,21 @@
 // No Redis beside a real PostgreSQL: several processes could serve each other's past, so nothing is
 // kept at all.
-import type { Claim, Kept, Tier } from "./backend.ts";
+import type { CacheBackend, CacheResult, LoadLock } from "./backend.ts";
 
-export class NoTier implements Tier {
-  get(): Promise<Kept> {
-    return Promise.resolve({ stamp: "" });
+export class NullCache implements CacheBackend {
+  get(): Promise<CacheResult> {
+    return Promise.resolve({ generation: "" });
   }
   async put(): Promise<void> {}
-  claim(): Promise<Claim> {
-    return Promise.resolve({ mine: true, kept: { stamp: "" } });
+  acquireLoadLock(): Promise<LoadLock> {
+    return Promise.resolve({ acquired: true, result: { generation: "" } });
   }
-  async drop(): Promise<void> {}
+  async invalidate(): Promise<void> {}
   async endLease(): Promise<void> {}
-  async dropAll(): Promise<void> {}
+  async invalidateAll(): Promise<void> {}
   takeOver(): void {}
-  async renew(): Promise<void> {}
-  async wipe(): Promise<void> {}
+  async renewLease(): Promise<void> {}
+  async purgeKinds(): Promise<void> {}
   async clear(): Promise<void> {}
   keys(): Promise<{ kind: string; count: number }[]> {
     return Promise.resolve([]);

@@ -6,10 +6,17 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
-import type { RedisLink } from "../connections/redis.ts";
+import type { RedisClient } from "../connections/redis.ts";
 import { DROP, PUT, RENEW } from "./redis_scripts.ts";
 import { SignedAnswers } from "./signed_value.ts";
-import { type Answer, type Claim, type Kept, kindOf, type Lookup, type Tier } from "./backend.ts";
+import {
+  type CacheBackend,
+  type CachedValue,
+  type CacheResult,
+  kindOf,
+  type LoadLock,
+  type Lookup,
+} from "./backend.ts";
 
 const PREFIX = "tallybook:";
 const LEASE = `${PREFIX}lease`;
@@ -21,12 +28,12 @@ const CLAIM_MS = 2000;
 // Only writers wait for these, and they would wait longer for the lease to end.
 const PATIENCE_MS = 450;
 
-type Links = { link: RedisLink; keeper: RedisLink };
+type Links = { client: RedisClient; invalidationClient: RedisClient };
 
-export class RedisTier implements Tier {
-  readonly #link: RedisLink;
+export class RedisCache implements CacheBackend {
+  readonly #client: RedisClient;
   /** For drops and the lease: that a reader was answered late must cost neither. */
-  readonly #keeper: RedisLink;
+  readonly #invalidationClient: RedisClient;
   readonly #ttlMs: number;
   readonly #signed: SignedAnswers;
   #generation: string = randomUUID();
@@ -39,29 +46,35 @@ export class RedisTier implements Tier {
   #given: string | undefined;
 
   constructor(links: Links, { ttlSeconds, secret }: { ttlSeconds: number; secret: string }) {
-    this.#link = links.link;
-    this.#keeper = links.keeper;
+    this.#client = links.client;
+    this.#invalidationClient = links.invalidationClient;
     this.#ttlMs = ttlSeconds * 1000;
     this.#signed = new SignedAnswers(secret);
   }
 
-  async get({ key, tags }: Lookup): Promise<Kept> {
+  async get({ key, tags }: Lookup): Promise<CacheResult> {
     // A Redis that has just been restarted may have its lease back from disk, but not its newest tags. The
     // lease ends at a fixed time, so that it is over by then.
-    if (performance.now() - this.#link.lostAt < LEASE_MS + MARGIN_MS) return { stamp: NO_LEASE };
+    if (performance.now() - this.#client.lostAt < LEASE_MS + MARGIN_MS) {
+      return { generation: NO_LEASE };
+    }
     const keys = [LEASE, valueKey(key), ...tags.map(tagKey)];
     const found = await this.#quietly((redis) => redis.mget(keys));
-    if (!found) return { stamp: NO_LEASE };
+    if (!found) return { generation: NO_LEASE };
     const [lease, value, ...positions] = found;
     const answer = this.#signed.read(key, value ?? "");
-    if (!lease || answer?.generation !== lease) return { stamp: lease ?? NO_LEASE };
+    if (!lease || answer?.generation !== lease) return { generation: lease ?? NO_LEASE };
     const overtaken = positions.some((position) => Number(position ?? 0) > answer.position);
-    return overtaken ? { stamp: lease } : { answer, stamp: lease };
+    return overtaken ? { generation: lease } : { value: answer, generation: lease };
   }
 
-  async put({ key, tags }: Lookup, { position, text }: Answer, stamp: string): Promise<void> {
-    if (stamp === NO_LEASE) return;
-    const value = this.#signed.write(key, { generation: stamp, position, text });
+  async put(
+    { key, tags }: Lookup,
+    { position, text }: CachedValue,
+    generation: string,
+  ): Promise<void> {
+    if (generation === NO_LEASE) return;
+    const value = this.#signed.write(key, { generation, position, text });
     const ms = Math.round(this.#ttlMs * (0.9 + Math.random() * 0.2));
     await this.#quietly(async (redis) => {
       const keys = [valueKey(key), ...tags.map(tagKey)];
@@ -71,24 +84,24 @@ export class RedisTier implements Tier {
   }
 
   /** Both in one round trip, in this order; a claim that found an answer is given back. */
-  async claim(lookup: Lookup, stamp: string): Promise<Claim> {
-    if (stamp === NO_LEASE) return { mine: true, kept: { stamp } };
+  async acquireLoadLock(lookup: Lookup, generation: string): Promise<LoadLock> {
+    if (generation === NO_LEASE) return { acquired: true, result: { generation } };
     const claimed = claimKey(lookup.key);
-    const [taken, kept] = await Promise.all([
+    const [taken, result] = await Promise.all([
       this.#quietly((redis) => redis.set(claimed, "1", "PX", CLAIM_MS, "NX")),
       this.get(lookup),
     ]);
-    if (taken === "OK" && kept.answer) await this.#quietly((redis) => redis.del(claimed));
-    return { mine: taken !== null, kept };
+    if (taken === "OK" && result.value) await this.#quietly((redis) => redis.del(claimed));
+    return { acquired: taken !== null, result };
   }
 
   /** By whichever process: a tag only ever moves on, so that drops may overtake each other. */
-  async drop(tags: ReadonlySet<string>, position: number): Promise<void> {
+  async invalidate(tags: ReadonlySet<string>, position: number): Promise<void> {
     if (tags.size === 0) return;
     const keys = [...tags].map(tagKey);
     // Twice the longest life of an answer, so that no answer outlives the tag against it.
     const ms = this.#ttlMs * 2 + 60_000;
-    await this.#keeper.run(
+    await this.#invalidationClient.run(
       (redis) => redis.eval(DROP, keys.length, ...keys, position, ms),
       PATIENCE_MS,
     );
@@ -107,12 +120,12 @@ export class RedisTier implements Tier {
    * Without a lease nobody believes what is kept, and the next one is of a new generation. It is given
    * on this same connection, so none of the old generation can come after.
    */
-  async dropAll(): Promise<void> {
+  async invalidateAll(): Promise<void> {
     const wasInUse = !this.#lost;
     this.#lose("all of it was dropped");
     if (wasInUse) {
       try {
-        await this.#keeper.run((redis) => redis.del(LEASE), PATIENCE_MS);
+        await this.#invalidationClient.run((redis) => redis.del(LEASE), PATIENCE_MS);
         this.#renewedAt = -LEASE_MS - MARGIN_MS;
       } catch (error) {
         log.debug("redis", { error: reason(error) });
@@ -130,7 +143,7 @@ export class RedisTier implements Tier {
    * Keeps Redis in use, or takes it into use again once no lease of before can be left. One at a
    * time: while none is answered, the end of the lease comes no later.
    */
-  async renew(): Promise<void> {
+  async renewLease(): Promise<void> {
     if (this.#renewing) return;
     this.#renewing = true;
     try {
@@ -141,11 +154,11 @@ export class RedisTier implements Tier {
   }
 
   async #renewNow(): Promise<void> {
-    const { openings } = this.#keeper;
-    const wasAway = openings !== this.#openings;
-    this.#openings = openings;
+    const { breakerTrips } = this.#invalidationClient;
+    const wasAway = breakerTrips !== this.#openings;
+    this.#openings = breakerTrips;
     // Also where it was away between two renewals: it may have lost tags.
-    if (wasAway || !this.#keeper.closedCircuit) return this.#lose("redis was away");
+    if (wasAway || !this.#invalidationClient.isAvailable) return this.#lose("redis was away");
     if (this.#lost && this.#leaseLeft() > 0) return;
     const asked = performance.now();
     const clock = this.#clock;
@@ -154,7 +167,7 @@ export class RedisTier implements Tier {
     const expiry = clock ? Math.floor(clock.redis + (asked - clock.at)) + LEASE_MS : 0;
     if (clock) this.#renewedAt = asked;
     try {
-      const now = await this.#keeper.run(
+      const now = await this.#invalidationClient.run(
         (redis) => redis.eval(RENEW, 1, LEASE, generation, expiry, isThere),
         PATIENCE_MS,
       );
@@ -172,7 +185,7 @@ export class RedisTier implements Tier {
     }
   }
 
-  async wipe(kinds: string[]): Promise<void> {
+  async purgeKinds(kinds: string[]): Promise<void> {
     await this.#quietly(async (redis) => {
       for (const kind of kinds) {
         for await (const keys of scan(redis, `v:${kind}:*`)) await redis.unlink(keys);
@@ -202,7 +215,7 @@ export class RedisTier implements Tier {
   }
 
   healthy(): boolean {
-    return this.#link.closedCircuit;
+    return this.#client.isAvailable;
   }
 
   #lose(error: unknown): void {
@@ -222,9 +235,9 @@ export class RedisTier implements Tier {
   }
 
   async #quietly<Result>(command: (redis: Redis) => Promise<Result>): Promise<Result | undefined> {
-    if (!this.#link.closedCircuit) return undefined;
+    if (!this.#client.isAvailable) return undefined;
     try {
-      return await this.#link.run(command);
+      return await this.#client.run(command);
     } catch (error) {
       log.debug("redis", { error: reason(error) });
       return undefined;
@@ -232,8 +245,8 @@ export class RedisTier implements Tier {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#link[Symbol.asyncDispose]();
-    await this.#keeper[Symbol.asyncDispose]();
+    await this.#client[Symbol.asyncDispose]();
+    await this.#invalidationClient[Symbol.asyncDispose]();
   }
 }
 

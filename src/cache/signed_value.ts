@@ -1,7 +1,7 @@
 // An answer as Redis keeps it: generation, position, signature, text. What somebody else wrote there, or
 // moved there from another key, is no answer.
 import { createHmac } from "node:crypto";
-import type { Answer } from "./backend.ts";
+import type { CachedValue } from "./backend.ts";
 
 // A SHA-256 in base64url.
 const MARK_LENGTH = 43;
@@ -9,7 +9,7 @@ const MARK_LENGTH = 43;
 const MAX_RECENT = 500;
 const MAX_RECENT_LENGTH = 16_384;
 
-export type Signed = Answer & { generation: string };
+export type Signed = CachedValue & { generation: string };
 
 export class SignedAnswers {
   readonly #secret: string;

@@ -1,14 +1,14 @@
 // deno task cache [clear]: what the caches hold, how well they do, and a fresh start for both.
 import { nginxCounts } from "../visits/access_log.ts";
 import type { CacheCounts } from "../cache/read_through.ts";
-import { Sums } from "../cache/hit_totals.ts";
+import { HitTotals } from "../cache/hit_totals.ts";
 import { randomSecret } from "../security/secrets.ts";
-import { RedisLink } from "../connections/redis.ts";
-import { RedisTier } from "../cache/redis.ts";
+import { RedisClient } from "../connections/redis.ts";
+import { RedisCache } from "../cache/redis.ts";
 import { type Config, loadConfig } from "../config/config.ts";
 import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { until } from "../async/wait_for.ts";
+import { waitFor } from "../async/wait_for.ts";
 import { print, run } from "./run.ts";
 
 const USAGE = "usage: deno task cache [clear]";
@@ -51,18 +51,18 @@ async function askService({ PORT, ADMIN_TOKEN }: Config, clear: boolean): Promis
 }
 
 async function askRedis(config: Config, url: string, clear: boolean): Promise<void> {
-  const link = new RedisLink(url);
-  await using tier = new RedisTier(
-    { link, keeper: new RedisLink(url) },
+  const link = new RedisClient(url);
+  await using tier = new RedisCache(
+    { client: link, invalidationClient: new RedisClient(url) },
     // It counts and clears, and believes nothing.
     { ttlSeconds: config.CACHE_TTL_SECONDS, secret: randomSecret() },
   );
-  await until(() => link.closedCircuit, 3000, "Redis to answer");
+  await waitFor(() => link.isAvailable, 3000, "Redis to answer");
   if (clear) {
     await tier.clear();
     return await print("cleared; what Nginx holds ends by itself within 5 seconds\n");
   }
-  await using sums = new Sums(() => [], link);
+  await using sums = new HitTotals(() => [], link);
   await print(table("redis", rowsOf(await sums.read(), await tier.keys())));
 }
 

@@ -6,7 +6,7 @@ import type { Database } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { exportKeys } from "../store/key_export.ts";
 import { pagesOf, type Range, readHead } from "../store/read.ts";
-import { Wakeups } from "../store/subscribe.ts";
+import { AppendSignal } from "../store/subscribe.ts";
 import { exportEvents, importEvents, lineOf } from "../store/export_import.ts";
 import { linesOf } from "../store/read_lines.ts";
 import { openLog } from "./log.ts";
@@ -52,7 +52,7 @@ function parse(args: string[]): { verb: string | undefined; given: Given } {
 }
 
 async function tail({ sql, embedded }: Database, { range }: Given, signal: AbortSignal) {
-  await using wakeups = new Wakeups();
+  await using wakeups = new AppendSignal();
   if (!embedded) await wakeups.listen(sql);
   let after = range.after ?? Math.max(0, (await readHead(sql)).position - 10);
   while (!signal.aborted) {

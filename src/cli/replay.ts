@@ -39,7 +39,7 @@ async function rebuildAll(sql: Sql, chosen: Projection[], signal: AbortSignal): 
       });
     }
   };
-  const lanes = [chosen.filter(({ straight }) => straight), chosen.filter((one) => !one.straight)];
+  const lanes = [chosen.filter(({ bulkLoad }) => bulkLoad), chosen.filter((one) => !one.bulkLoad)];
   // What ends one ends the other, and both have ended before anybody hears of it.
   await Promise.all(lanes.map((some) => inTurn(some).catch((error) => failed.abort(error))));
   bar.finish();

@@ -18,9 +18,9 @@ export function checkMatch(version: number, ifMatch: IfMatch): void {
   throw new AppError("stale", `changed since you read it: version ${version} now`);
 }
 
-export function onStream(stream: string, expected: number, ...events: NewEvent[]): Decision {
+export function appendTo(stream: string, expected: number, ...events: NewEvent[]): Decision {
   return { streams: [{ stream, expected: expected === 0 ? "none" : expected, events }] };
 }
 
 /** Nothing to write: the state already is what was asked for. */
-export const NOTHING: Decision = { streams: [] };
+export const NO_CHANGE: Decision = { streams: [] };

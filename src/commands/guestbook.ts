@@ -1,7 +1,7 @@
 // What may happen to an entry.
 import type { Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
-import { checkMatch, type Decision, type IfMatch, NOTHING, onStream } from "./decision.ts";
+import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";
 
 export const EDIT_MINUTES = 15;
 
@@ -63,7 +63,7 @@ export type Signing = {
 };
 
 export function signEntry(entry: Signing): Decision {
-  return onStream(entryStream(entry.id), 0, { type: "EntrySigned", data: entry });
+  return appendTo(entryStream(entry.id), 0, { type: "EntrySigned", data: entry });
 }
 
 export type Editing = { name?: string; message?: string; held?: boolean; ifMatch?: IfMatch };
@@ -77,9 +77,9 @@ export function editEntry(
   const entry = writable(state, asker);
   checkMatch(entry.version, ifMatch);
   const changed = different(entry, change);
-  if (Object.keys(changed).length === 0) return NOTHING;
+  if (Object.keys(changed).length === 0) return NO_CHANGE;
   const data = { id: entry.id, ...changed, ...(held ? { held } : {}) };
-  return onStream(entryStream(entry.id), entry.version, { type: "EntryEdited", data });
+  return appendTo(entryStream(entry.id), entry.version, { type: "EntryEdited", data });
 }
 
 export function eraseEntry(
@@ -91,24 +91,24 @@ export function eraseEntry(
   checkMatch(entry.version, ifMatch);
   const stream = entryStream(entry.id);
   const event = { type: "EntryErased" as const, data: { id: entry.id } };
-  return { ...onStream(stream, entry.version, event), erase: [stream] };
+  return { ...appendTo(stream, entry.version, event), erase: [stream] };
 }
 
 export function hideEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
   checkMatch(entry.version, ifMatch);
-  if (entry.status === "hidden") return NOTHING;
+  if (entry.status === "hidden") return NO_CHANGE;
   const event = { type: "EntryHidden" as const, data: { id: entry.id } };
-  return onStream(entryStream(entry.id), entry.version, event);
+  return appendTo(entryStream(entry.id), entry.version, event);
 }
 
 /** Shows a hidden entry again, or a held one: as it was read, if its reader says which version. */
 export function restoreEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
   checkMatch(entry.version, ifMatch);
-  if (entry.status === "shown") return NOTHING;
+  if (entry.status === "shown") return NO_CHANGE;
   const event = { type: "EntryRestored" as const, data: { id: entry.id } };
-  return onStream(entryStream(entry.id), entry.version, event);
+  return appendTo(entryStream(entry.id), entry.version, event);
 }
 
 function existing(state: EntryState | undefined): EntryState {

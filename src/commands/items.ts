@@ -1,7 +1,7 @@
 // What may happen to an item.
 import type { Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
-import { checkMatch, type Decision, type IfMatch, NOTHING, onStream } from "./decision.ts";
+import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";
 
 export type ItemState = {
   id: number;
@@ -30,7 +30,7 @@ export function foldItem(events: Recorded[]): ItemState | undefined {
 }
 
 export function createItem(item: { id: number; name: string; description: string }): Decision {
-  return onStream(itemStream(item.id), 0, { type: "ItemCreated", data: item });
+  return appendTo(itemStream(item.id), 0, { type: "ItemCreated", data: item });
 }
 
 export function changeItem(
@@ -44,15 +44,15 @@ export function changeItem(
     ...(name !== undefined && name !== item.name ? { name } : {}),
     ...(description !== undefined && description !== item.description ? { description } : {}),
   };
-  if (Object.keys(data).length === 1) return NOTHING;
-  return onStream(itemStream(item.id), item.version, { type: "ItemChanged", data });
+  if (Object.keys(data).length === 1) return NO_CHANGE;
+  return appendTo(itemStream(item.id), item.version, { type: "ItemChanged", data });
 }
 
 export function deleteItem(state: ItemState | undefined, ifMatch?: IfMatch): Decision {
   const item = existing(state);
   checkMatch(item.version, ifMatch);
   const event = { type: "ItemDeleted" as const, data: { id: item.id } };
-  return onStream(itemStream(item.id), item.version, event);
+  return appendTo(itemStream(item.id), item.version, event);
 }
 
 function existing(state: ItemState | undefined): ItemState {

@@ -2,7 +2,7 @@
 import type { Recorded } from "$events/mod.ts";
 import type { PollOption } from "$events/polls.ts";
 import { AppError } from "../errors.ts";
-import { checkMatch, type Decision, type IfMatch, NOTHING, onStream } from "./decision.ts";
+import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";
 
 export type PollFacts = {
   id: number;
@@ -80,7 +80,7 @@ export function openPoll(id: number, input: PollInput, now: Date): Decision {
   checkOptions(input.options);
   const { closesAt, ...facts } = input;
   const data = { id, ...facts, closes_at: closesAt?.toISOString() ?? null };
-  return onStream(pollStream(id), 0, { type: "PollOpened", data });
+  return appendTo(pollStream(id), 0, { type: "PollOpened", data });
 }
 
 export type PollChange = {
@@ -113,8 +113,8 @@ export function changePoll(
     ...(results === undefined ? {} : { results }),
     ...(closesAt === undefined ? {} : { closes_at: closesAt?.toISOString() ?? null }),
   };
-  if (Object.keys(data).length === 1) return NOTHING;
-  return onStream(pollStream(poll.id), poll.version, { type: "PollChanged", data });
+  if (Object.keys(data).length === 1) return NO_CHANGE;
+  return appendTo(pollStream(poll.id), poll.version, { type: "PollChanged", data });
 }
 
 export function closePoll(
@@ -124,9 +124,9 @@ export function closePoll(
 ): Decision {
   const poll = existing(state);
   checkMatch(poll.version, ifMatch);
-  if (poll.status === "closed") return NOTHING;
+  if (poll.status === "closed") return NO_CHANGE;
   const event = { type: "PollClosed" as const, data: { id: poll.id, by } };
-  return onStream(pollStream(poll.id), poll.version, event);
+  return appendTo(pollStream(poll.id), poll.version, event);
 }
 
 export type Reopening = { closesAt: Date | null; ifMatch?: IfMatch };
@@ -140,17 +140,17 @@ export function reopenPoll(
   checkMatch(poll.version, ifMatch);
   // Past its deadline it is closed for voters already, whether that has been written down or not.
   const isDue = poll.closesAt !== null && poll.closesAt <= now;
-  if (poll.status === "open" && !isDue) return NOTHING;
+  if (poll.status === "open" && !isDue) return NO_CHANGE;
   checkClosing(closesAt, now);
   const data = { id: poll.id, closes_at: closesAt?.toISOString() ?? null };
-  return onStream(pollStream(poll.id), poll.version, { type: "PollReopened", data });
+  return appendTo(pollStream(poll.id), poll.version, { type: "PollReopened", data });
 }
 
 export function deletePoll(state: PollFacts | undefined, ifMatch?: IfMatch): Decision {
   const poll = existing(state);
   checkMatch(poll.version, ifMatch);
   const event = { type: "PollDeleted" as const, data: { id: poll.id } };
-  return onStream(pollStream(poll.id), poll.version, event);
+  return appendTo(pollStream(poll.id), poll.version, event);
 }
 
 export type Vote = { voter: string; options: string[] };
@@ -163,12 +163,12 @@ export function castVote(
 ): Decision {
   const poll = open(state);
   const options = chosen(poll, vote.options);
-  if (sameOptions(options, ballot.options)) return NOTHING;
+  if (sameOptions(options, ballot.options)) return NO_CHANGE;
   const data = { poll: poll.id, voter: vote.voter, options };
   const event = ballot.options.length === 0
     ? { type: "VoteCast" as const, data }
     : { type: "VoteChanged" as const, data: { ...data, previous: ballot.options } };
-  return guarded(poll, onStream(ballotStream(poll.id, vote.voter), ballot.version, event));
+  return guarded(poll, appendTo(ballotStream(poll.id, vote.voter), ballot.version, event));
 }
 
 export function withdrawVote(
@@ -180,7 +180,7 @@ export function withdrawVote(
   if (ballot.options.length === 0) throw new AppError("not_found", "no vote to withdraw");
   const data = { poll: poll.id, voter, previous: ballot.options };
   const event = { type: "VoteWithdrawn" as const, data };
-  return guarded(poll, onStream(ballotStream(poll.id, voter), ballot.version, event));
+  return guarded(poll, appendTo(ballotStream(poll.id, voter), ballot.version, event));
 }
 
 function guarded(poll: PollFacts, decision: Decision): Decision {

@@ -2,7 +2,7 @@
 import type { NewEvent, Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import type { StreamAppend } from "../store/appender.ts";
-import { checkMatch, type Decision, type IfMatch, NOTHING } from "./decision.ts";
+import { checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";
 
 export type UserState = {
   id: number;
@@ -79,7 +79,7 @@ export function changeUser(
     ...(change.email !== undefined && change.email !== user.email ? { email: change.email } : {}),
     ...(moved ? { claim: claims.to.stream } : {}),
   };
-  if (Object.keys(data).length === 1) return NOTHING;
+  if (Object.keys(data).length === 1) return NO_CHANGE;
   const streams = [on(user, { type: "UserChanged", data })];
   if (moved) streams.push(claiming(claims.to, user.id), releasing(claims.from, user.id));
   return { streams };

@@ -1,7 +1,7 @@
 // The connection to Redis. Redis is optional: a command that takes longer than tens of milliseconds
 // opens a circuit, and until a probe gets an answer nobody waits for Redis again.
 import { Redis } from "ioredis";
-import { Bag } from "../async/slot_set.ts";
+import { SlotSet } from "../async/slot_set.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 
@@ -22,7 +22,7 @@ const NO_ANSWER = "no answer from redis";
 
 type Refuse = (error: unknown) => void;
 
-export class RedisLink implements AsyncDisposable {
+export class RedisClient implements AsyncDisposable {
   readonly redis: Redis;
   #open = true;
   #closed = false;
@@ -30,7 +30,7 @@ export class RedisLink implements AsyncDisposable {
   #openings = 0;
   #lostAt = performance.now();
   #probe: ReturnType<typeof setTimeout> | undefined;
-  readonly #waiting = new Bag<Refuse>();
+  readonly #waiting = new SlotSet<Refuse>();
 
   constructor(url: string) {
     this.redis = new Redis(url, {
@@ -54,7 +54,7 @@ export class RedisLink implements AsyncDisposable {
   }
 
   /** Whether Redis may be asked just now. */
-  get closedCircuit(): boolean {
+  get isAvailable(): boolean {
     return !this.#open;
   }
 
@@ -64,7 +64,7 @@ export class RedisLink implements AsyncDisposable {
   }
 
   /** How often it was given up. */
-  get openings(): number {
+  get breakerTrips(): number {
     return this.#openings;
   }
 

@@ -3,13 +3,13 @@
 // invalidates itself; then it moves the watermark, which every replica can wait for.
 import type { Recorded } from "$events/mod.ts";
 import { delay } from "../async/delay.ts";
-import type { Tier } from "../cache/backend.ts";
+import type { CacheBackend } from "../cache/backend.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
 import type { Term } from "../leader/leader.ts";
 import { log } from "../log.ts";
 import { readHead, readReadable } from "../store/read.ts";
-import { Wakeups } from "../store/subscribe.ts";
+import { AppendSignal } from "../store/subscribe.ts";
 import { changesOf, type PositionRange } from "./invalidator.ts";
 import { NginxContacts } from "./nginx_contacts.ts";
 import type { NginxVersions } from "./nginx_versions.ts";
@@ -33,7 +33,7 @@ const LONGEST_CATCH_UP = 5000;
 export type CatchUpOptions = {
   sql: Sql;
   embedded: boolean;
-  cache: Tier;
+  cache: CacheBackend;
   nginxes: NginxVersions[];
   watermark: Watermark;
 };
@@ -42,7 +42,7 @@ type Leading = { term: Term; contacts: NginxContacts; position: number };
 
 export class CatchUp implements AsyncDisposable {
   readonly #options: CatchUpOptions;
-  readonly #changed = new Wakeups();
+  readonly #changed = new AppendSignal();
   readonly #confirmed = new PositionRanges();
   #unlisten: (() => Promise<void>)[] = [];
   #leading = false;
@@ -143,7 +143,7 @@ export class CatchUp implements AsyncDisposable {
     const { term, contacts } = leading;
     let isBehind = false;
     const renewing = setInterval(() => {
-      if (!isBehind && term.isCurrent()) void this.#options.cache.renew();
+      if (!isBehind && term.isCurrent()) void this.#options.cache.renewLease();
     }, RENEW_MS);
     const keeping = contacts.keep(term.signal);
     while (!term.signal.aborted) {
@@ -194,7 +194,7 @@ export class CatchUp implements AsyncDisposable {
     this.#hasFailed = false;
     const head = (await readHead(term.sql)).position;
     if (head - position > LONGEST_CATCH_UP) {
-      await this.#options.cache.dropAll(head);
+      await this.#options.cache.invalidateAll(head);
       await contacts.raise("all", term.signal);
       return await this.#advance(leading, head);
     }
@@ -209,7 +209,7 @@ export class CatchUp implements AsyncDisposable {
     }
     if (passedOver) {
       // What a later version wrote may have made anything stale.
-      await this.#options.cache.dropAll(last);
+      await this.#options.cache.invalidateAll(last);
       await contacts.raise("all", term.signal);
     } else await this.#invalidate(leading, events);
     await this.#advance(leading, last);
@@ -219,11 +219,11 @@ export class CatchUp implements AsyncDisposable {
     const { cache } = this.#options;
     const { position, tags, paths, erasedKinds } = changesOf(events);
     try {
-      await cache.drop(tags, position);
+      await cache.invalidate(tags, position);
     } catch {
       await cache.endLease();
     }
-    if (erasedKinds.length > 0) await cache.wipe(erasedKinds);
+    if (erasedKinds.length > 0) await cache.purgeKinds(erasedKinds);
     await contacts.raise(paths, term.signal);
   }
 

@@ -1,8 +1,8 @@
 // "When a write is answered, every later read sees it": what the service does after a commit, and what
 // a request waits for before it answers.
 import type { Recorded } from "$events/mod.ts";
-import { alarmIn } from "../async/deadline.ts";
-import type { Tier } from "../cache/backend.ts";
+import { setCoarseTimeout } from "../async/deadline.ts";
+import type { CacheBackend } from "../cache/backend.ts";
 import type { Sql } from "../connections/postgres.ts";
 import type { Job } from "../leader/leader.ts";
 import { readHead } from "../store/read.ts";
@@ -14,7 +14,7 @@ import { Watermark } from "./watermark.ts";
 export type FreshnessOptions = {
   sql: Sql;
   embedded: boolean;
-  cache: Tier;
+  cache: CacheBackend;
   nginxes: NginxVersions[];
 };
 
@@ -84,7 +84,7 @@ export class Freshness implements AsyncDisposable {
 /** False where it takes longer. */
 function within(ms: number, work: Promise<boolean>): Promise<boolean> {
   return new Promise((resolve) => {
-    const callOff = alarmIn(ms, () => resolve(false));
+    const callOff = setCoarseTimeout(ms, () => resolve(false));
     work.then((done) => {
       callOff();
       resolve(done);

@@ -3,7 +3,7 @@
 // the two under the new version would be made of what Redis still had.
 import type { Recorded } from "$events/mod.ts";
 import { erasing, staleAfter } from "$projections/mod.ts";
-import type { Tier } from "../cache/backend.ts";
+import type { CacheBackend } from "../cache/backend.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { NginxVersions } from "./nginx_versions.ts";
@@ -28,7 +28,7 @@ export function changesOf(events: Recorded[]): Changes {
 }
 
 export type InvalidatorOptions = {
-  cache: Tier;
+  cache: CacheBackend;
   nginxes: NginxVersions[];
   /** Told of each range of own positions, and whether every cache has forgotten it. */
   onDone: (ranges: PositionRange[], done: boolean) => void;
@@ -82,8 +82,8 @@ export class Invalidator {
   async #invalidate({ tags, position, erasedKinds, paths }: Changes): Promise<boolean> {
     const { cache, nginxes } = this.#options;
     try {
-      await cache.drop(tags, position);
-      if (erasedKinds.length > 0) await cache.wipe(erasedKinds);
+      await cache.invalidate(tags, position);
+      if (erasedKinds.length > 0) await cache.purgeKinds(erasedKinds);
       await Promise.all(nginxes.map((nginx) => nginx.raise(paths)));
       return true;
     } catch (error) {

@@ -1,6 +1,6 @@
 // The position up to which no cache holds anything older, and who waits until it reaches theirs.
-import { alarmIn } from "../async/deadline.ts";
-import { Bag } from "../async/slot_set.ts";
+import { setCoarseTimeout } from "../async/deadline.ts";
+import { SlotSet } from "../async/slot_set.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 
@@ -12,7 +12,7 @@ export class Watermark {
   /** Reads what the leader has saved; behind its notification, which may be missed. */
   readonly #read: () => Promise<number>;
   #position = 0;
-  readonly #waiters = new Bag<Waiter>();
+  readonly #waiters = new SlotSet<Waiter>();
   #reading: ReturnType<typeof setInterval> | undefined;
   #isReading = false;
 
@@ -41,7 +41,7 @@ export class Watermark {
         leave();
         resolve(reached);
       };
-      const callOff = alarmIn(ms, () => done(false));
+      const callOff = setCoarseTimeout(ms, () => done(false));
       const leave = this.#waiters.add({ position, done });
     });
   }

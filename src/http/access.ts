@@ -3,7 +3,7 @@ import { getCookie } from "hono/cookie";
 import { AppError } from "../errors.ts";
 import { sameDigest } from "../security/secrets.ts";
 import type { Context } from "./context.ts";
-import { say, unsay } from "./response_headers.ts";
+import { removeHeader, setHeader } from "./response_headers.ts";
 
 export const SESSION_COOKIE = "session";
 
@@ -58,8 +58,8 @@ export const SHARED = {
 
 /** What is the same for everybody says so to everybody: one copy of it serves all sites. */
 export function shareWithAll(c: Context): void {
-  say(c, "Access-Control-Allow-Origin", "*");
-  unsay(c, "Access-Control-Allow-Credentials");
+  setHeader(c, "Access-Control-Allow-Origin", "*");
+  removeHeader(c, "Access-Control-Allow-Credentials");
 }
 
 /**

@@ -1,6 +1,6 @@
 // Reads a JSON or a form body; both give the same fields.
 import type { Context } from "hono";
-import { inTime } from "../async/deadline.ts";
+import { withTimeout } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
 
 export const BODY_TYPES = ["application/json", "application/x-www-form-urlencoded"] as const;
@@ -26,7 +26,7 @@ const tooSlow = () => new AppError("too_slow", "the body did not come in time");
 
 /** A body that never ends, or is cut off, is its sender's fault, and told apart from one of ours. */
 export function arriving<Result>(reading: Promise<Result>): Promise<Result> {
-  return inTime(BODY_MS, reading, tooSlow).catch((error) => {
+  return withTimeout(BODY_MS, reading, tooSlow).catch((error) => {
     if (error instanceof AppError) throw error;
     throw new AppError("malformed", "the body did not arrive whole");
   });
@@ -64,7 +64,7 @@ function fromForm(text: string): Body {
 async function fromMultipart(c: Context): Promise<Body> {
   let data: FormData;
   try {
-    data = await inTime(BODY_MS, c.req.formData(), tooSlow);
+    data = await withTimeout(BODY_MS, c.req.formData(), tooSlow);
   } catch (error) {
     if (error instanceof AppError) throw error;
     throw new AppError("malformed", "the body is not multipart/form-data");

@@ -6,7 +6,7 @@ const MAX_RECENT = 500;
 // Longer ones are no links of ours, and would fill the memory.
 const MAX_LENGTH = 200;
 
-export class PathRouter<T> extends TrieRouter<T> {
+export class CachedRouter<T> extends TrieRouter<T> {
   readonly #recent = new Map<string, Result<T>>();
 
   override match(method: string, path: string): Result<T> {

@@ -1,17 +1,17 @@
 // What every handler finds in its context.
 import type { Context as HonoContext } from "hono";
 import type { Services } from "../services.ts";
-import type { Limits } from "./rate_limit.ts";
+import type { RateLimit } from "./rate_limit.ts";
 import type { Body } from "./body.ts";
-import type { Again } from "./form_errors.ts";
-import type { Said } from "./response_headers.ts";
+import type { FormRerender } from "./form_errors.ts";
+import type { PendingHeaders } from "./response_headers.ts";
 
 export type Env = {
   /** The address at the other end of the connection. */
   Bindings: { peer: string };
   Variables: {
     services: Services;
-    limits: Limits;
+    limits: RateLimit;
     requestId: string;
     client: string;
     admin: boolean;
@@ -21,9 +21,9 @@ export type Env = {
     caller: string | undefined;
     body: Body;
     /** Shows the form of this call once more, when what it sent was refused. */
-    again: Again | undefined;
+    again: FormRerender | undefined;
     /** Headers of the answer that are known before it is made: see said.ts. */
-    said: Said | undefined;
+    said: PendingHeaders | undefined;
     /** This very answer says everything that the frame would have added. */
     finished: Response | undefined;
     /** The path as its endpoint names it: what metrics count by. */

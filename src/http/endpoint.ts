@@ -3,7 +3,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { AppError, type FieldError } from "../errors.ts";
-import type { Again } from "./form_errors.ts";
+import type { FormRerender } from "./form_errors.ts";
 import { type Body, readBody } from "./body.ts";
 import type { Context, Env } from "./context.ts";
 
@@ -30,7 +30,7 @@ export type Spec<
   body?: Fields;
   replies: Record<number, Reply>;
   /** The page that shows the form again when it was refused. */
-  again?: Again;
+  again?: FormRerender;
 };
 
 export type Input<Params extends z.ZodType, Query extends z.ZodType, Fields extends z.ZodType> = {

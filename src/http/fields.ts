@@ -32,7 +32,7 @@ export function text({ max, min = 1, lines = false }: TextOptions) {
 }
 
 /** Text that is only compared with what the database holds: what it could not hold is refused. */
-export function sought(max: number) {
+export function searchTerm(max: number) {
   return z.string().max(max).refine((value) => value.isWellFormed() && !value.includes("\0"), {
     error: "has characters that nothing stored has",
   });
@@ -54,7 +54,7 @@ export const changed = z.object({ id, message: z.string() });
 type WholeOptions = { min: number; max: number; what?: string };
 
 /** A whole number in an address, written in one way only: no sign, no blank, no 1e3 or 0x10. */
-export function whole({ min, max, what = "whole number" }: WholeOptions) {
+export function decimalInteger({ min, max, what = "whole number" }: WholeOptions) {
   return z.string().regex(/^(0|[1-9]\d*)$/, `is not a ${what}`).transform(Number)
     .refine((value) => value >= min, { error: `is less than ${min}` })
     .refine((value) => value <= max, { error: `is more than ${max}` })
@@ -62,19 +62,19 @@ export function whole({ min, max, what = "whole number" }: WholeOptions) {
 }
 
 // One way only here too: two addresses of one thing would be two copies in a cache.
-export const idParams = z.object({ id: whole({ min: 1, max: MAX_ID }) });
+export const idParams = z.object({ id: decimalInteger({ min: 1, max: MAX_ID }) });
 
-const limit = whole({ min: 1, max: 100 });
-const cursor = whole({ min: 0, max: MAX_ID }).optional();
+const limit = decimalInteger({ min: 1, max: 100 });
+const cursor = decimalInteger({ min: 0, max: MAX_ID }).optional();
 
 export const newestFirst = z.object({ limit: limit.default(20), before: cursor });
 export const oldestFirst = z.object({ limit: limit.default(100), after: cursor });
 
-export const position = whole({ min: 0, max: Number.MAX_SAFE_INTEGER, what: "position" });
+export const position = decimalInteger({ min: 0, max: Number.MAX_SAFE_INTEGER, what: "position" });
 export const asOf = z.object({ asOf: position.optional() });
 
 /** A moment as ISO 8601; an empty form field means none. */
-export const moment = z.union([
+export const dateTime = z.union([
   z.literal("").transform(() => null),
   z.null(),
   z.iso.datetime({ offset: true, local: true })

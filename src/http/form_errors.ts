@@ -5,9 +5,9 @@ import type { Problem } from "./problem.ts";
 import type { Html } from "./respond.ts";
 
 /** What a refused form held, and what was wrong with it. */
-export type Refused = { values: Record<string, string>; problem: Problem };
+export type RejectedForm = { values: Record<string, string>; problem: Problem };
 
-export type Again = (c: Context, refused: Refused) => Html;
+export type FormRerender = (c: Context, refused: RejectedForm) => Html;
 
 const MENDABLE = [
   "invalid",

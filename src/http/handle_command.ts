@@ -4,12 +4,12 @@ import type { Recorded } from "$events/mod.ts";
 import type { Decision } from "../commands/decision.ts";
 import { AppError, type Code } from "../errors.ts";
 import type { Context } from "./context.ts";
-import { say } from "./response_headers.ts";
+import { setHeader } from "./response_headers.ts";
 import { callerOf } from "./visitor_cookie.ts";
 import type { Idempotency } from "../store/appender.ts";
 import { findAnswer } from "../store/idempotency.ts";
 import { readEvents, readHead } from "../store/read.ts";
-import type { Streams } from "../store/stream_cache.ts";
+import type { StreamCache } from "../store/stream_cache.ts";
 
 export type ReadStream = (stream: string) => Promise<Recorded[]>;
 
@@ -24,13 +24,13 @@ export type Written = {
 
 const MAX_TRIES = 50;
 
-export async function write(
+export async function handleCommand(
   c: Context,
   decide: (read: ReadStream) => Promise<Decision> | Decision,
 ): Promise<Written> {
   const idempotency = idempotencyOf(c);
   const { freshness, config } = c.get("services");
-  const earlier = idempotency && await answered(c, idempotency);
+  const earlier = idempotency && await findRepeat(c, idempotency);
   const written = earlier ?? await attempt(c, decide, idempotency).catch(async (error) => {
     // A refusal tells its reader what others wrote: "closed" must show on the next page.
     if (isDecision(error)) sayVisible(c, await freshness.waitForHead(config.VISIBLE_WAIT_MS));
@@ -38,15 +38,15 @@ export async function write(
   });
   const { position, invalidated, replayed } = written;
   sayVisible(c, await freshness.waitFor(position, config.VISIBLE_WAIT_MS, invalidated));
-  say(c, "Tallybook-Position", String(position));
-  if (replayed) say(c, "Idempotency-Replayed", "true");
+  setHeader(c, "Tallybook-Position", String(position));
+  if (replayed) setHeader(c, "Idempotency-Replayed", "true");
   return written;
 }
 
 function sayVisible(c: Context, visible: boolean): void {
   if (visible) return;
   c.get("services").metrics.pending.inc();
-  say(c, "Tallybook-Visible", "pending");
+  setHeader(c, "Tallybook-Visible", "pending");
 }
 
 const DECISIONS: Code[] = ["forbidden", "not_found", "conflict", "gone", "stale"];
@@ -64,7 +64,7 @@ async function attempt(
   const services = c.get("services");
   for (let tries = 1;; tries++) {
     try {
-      const decision = await decideOn(services.streams, decide);
+      const decision = await decideFresh(services.streams, decide);
       if (decision.streams.length === 0 && !idempotency) {
         const { position } = await readHead(services.sql);
         return { events: [], position, replayed: false };
@@ -79,24 +79,24 @@ async function attempt(
         meta: { ...meta, ...key },
         idempotency,
       });
-      for (const { stream } of decision.streams) services.streams.forget(stream);
+      for (const { stream } of decision.streams) services.streams.invalidate(stream);
       return { events, position: last, replayed, invalidated };
     } catch (error) {
-      if (!isOvertaken(error)) return await orTwin(c, error, idempotency);
-      services.streams.forget(error.detail.stream ?? "");
+      if (!isVersionConflict(error)) return await orConcurrentDuplicate(c, error, idempotency);
+      services.streams.invalidate(error.detail.stream ?? "");
       if (tries === MAX_TRIES) throw tooBusy(error);
     }
   }
 }
 
 /** A stream kept in memory may be behind: what it would refuse or leave be is looked at again. */
-async function decideOn(
-  streams: Streams,
+async function decideFresh(
+  streams: StreamCache,
   decide: (read: ReadStream) => Promise<Decision> | Decision,
 ): Promise<Decision> {
   const kept = new Set<string>();
   const read: ReadStream = (stream) => {
-    if (streams.keeps(stream)) kept.add(stream);
+    if (streams.has(stream)) kept.add(stream);
     return streams.read(stream);
   };
   try {
@@ -105,11 +105,11 @@ async function decideOn(
   } catch (error) {
     if (kept.size === 0) throw error;
   }
-  for (const stream of kept) streams.forget(stream);
+  for (const stream of kept) streams.invalidate(stream);
   return await decide(streams.read);
 }
 
-function isOvertaken(error: unknown): error is AppError {
+function isVersionConflict(error: unknown): error is AppError {
   return error instanceof AppError && error.detail.actual !== undefined;
 }
 
@@ -118,17 +118,17 @@ function tooBusy(error: AppError): AppError {
 }
 
 /** A refusal may be the work of this very request's twin, which went in a moment before. */
-async function orTwin(
+async function orConcurrentDuplicate(
   c: Context,
   error: unknown,
   idempotency: Idempotency | undefined,
 ): Promise<Written> {
-  const twin = idempotency && await answered(c, idempotency);
+  const twin = idempotency && await findRepeat(c, idempotency);
   if (twin) return twin;
   throw error;
 }
 
-async function answered(c: Context, asked: Idempotency): Promise<Written | undefined> {
+async function findRepeat(c: Context, asked: Idempotency): Promise<Written | undefined> {
   const { sql } = c.get("services");
   const known = await findAnswer(sql, asked);
   if (!known) return undefined;

@@ -1,7 +1,7 @@
 // What surrounds every request: who asks, what they may, in what time, and what every answer says.
 // One frame around one handler, not a chain of small ones: on the hot path each costs a turn.
 import { bodyLimit } from "hono/body-limit";
-import { inTime } from "../async/deadline.ts";
+import { withTimeout } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Services } from "../services.ts";
@@ -10,23 +10,23 @@ import { conditional } from "./etag.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./access.ts";
 import type { Handle } from "./endpoint.ts";
-import type { Limits } from "./rate_limit.ts";
+import type { RateLimit } from "./rate_limit.ts";
 import { allowNginxToStore, isForNginx } from "./nginx_cache.ts";
-import { guardPage, isHtml } from "./security_headers.ts";
-import { addSaid, say } from "./response_headers.ts";
+import { isHtml, securityHeaders } from "./security_headers.ts";
+import { applyHeaders, setHeader } from "./response_headers.ts";
 import { countView } from "./views.ts";
 import { readVisitor } from "./visitor_cookie.ts";
 
 export const MAX_BODY = 64 * 1024;
 
-export type Frame = {
+export type Pipeline = {
   services: Services;
-  limits: Limits;
+  limits: RateLimit;
   /** An answer in place of one that could not be had. */
   failed: (c: Context, error: unknown) => Promise<Response>;
 };
 
-export function framed({ services, limits, failed }: Frame, handle: Handle): Handle {
+export function withPipeline({ services, limits, failed }: Pipeline, handle: Handle): Handle {
   return async (c) => {
     const started = performance.now();
     c.set("services", services);
@@ -43,7 +43,7 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
       const admin = isAdmin(c);
       c.set("admin", typeof admin === "boolean" ? admin : await admin);
       if (isWriting && services.config.RATE_LIMIT) limits.takeWrite(c);
-      response = await inItsTime(c, isWriting ? limited(c, handle) : handle(c));
+      response = await withDeadline(c, isWriting ? limited(c, handle) : handle(c));
     } catch (error) {
       response = await failed(c, error);
     } finally {
@@ -59,14 +59,14 @@ export function framed({ services, limits, failed }: Frame, handle: Handle): Han
 
 /** What a handler did not say by itself. */
 async function finish(c: Context, response: Response): Promise<Response> {
-  addSaid(c, response);
+  applyHeaders(c, response);
   response.headers.set("X-Request-Id", c.get("requestId"));
   response.headers.set("X-Content-Type-Options", "nosniff");
   for (const [name, value] of Object.entries(SHARED)) {
     if (!response.headers.has(name)) response.headers.set(name, value);
   }
   if (!isWrite(c)) response.headers.append("Vary", "Origin");
-  if (wantsHtml(c) || isHtml(response)) guardPage(c, response);
+  if (wantsHtml(c) || isHtml(response)) securityHeaders(c, response);
   return await conditional(c, response);
 }
 
@@ -74,7 +74,7 @@ const READ_MS = 4000;
 const WRITE_MS = 9000;
 
 /** Nobody is left waiting for parts that do not answer; a stale copy beats a page that hangs. */
-function inItsTime(
+function withDeadline(
   c: Context,
   work: Response | Promise<Response>,
 ): Response | Promise<Response> {
@@ -82,7 +82,7 @@ function inItsTime(
   // Its owner waits for a whole log to be verified.
   if (c.req.path.startsWith("/admin/")) return work;
   const isWriting = isWrite(c);
-  return inTime(isWriting ? WRITE_MS : READ_MS, work, () => {
+  return withTimeout(isWriting ? WRITE_MS : READ_MS, work, () => {
     const message = isWriting
       ? "no answer in time: whether it was taken is not known, repeat it with its Idempotency-Key"
       : "no answer in time";
@@ -118,8 +118,8 @@ function requestIdOf(c: Context): string {
 function shareReads(c: Context): void {
   const origin = c.req.header("origin");
   if (origin === undefined || !isAllowed(c, origin)) return;
-  say(c, "Access-Control-Allow-Origin", origin);
-  say(c, "Access-Control-Allow-Credentials", "true");
+  setHeader(c, "Access-Control-Allow-Origin", origin);
+  setHeader(c, "Access-Control-Allow-Credentials", "true");
 }
 
 /** What others make up would be a figure of its own each, kept for ever. */

@@ -2,7 +2,7 @@
 // hold where it is not there. Fifty people behind one address can sign and vote at once.
 import { AppError } from "../errors.ts";
 import type { Context } from "./context.ts";
-import { say } from "./response_headers.ts";
+import { setHeader } from "./response_headers.ts";
 
 const WINDOW_SECONDS = 60;
 const WRITES = 600;
@@ -11,13 +11,13 @@ const MAX_CLIENTS = 50_000;
 
 type Window = { ends: number; used: number };
 
-export class Limits {
+export class RateLimit {
   readonly #windows = new Map<string, Window>();
 
   takeWrite(c: Context): void {
     const { left, seconds } = this.#take(`write ${c.get("client")}`, WRITES);
-    say(c, "RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
-    say(c, "RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
+    setHeader(c, "RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
+    setHeader(c, "RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
     if (left < 0) throw tooMany("too many writes from your address", seconds);
   }
 

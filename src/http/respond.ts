@@ -1,18 +1,18 @@
 // The answers: JSON, or a page where the Accept header asks for one, from the same data.
-import type { Answer } from "../cache/backend.ts";
+import type { CachedValue } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import { isKnown, tagOf } from "./etag.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { SHARED } from "./access.ts";
 import { pageHeaders } from "./security_headers.ts";
-import { say } from "./response_headers.ts";
+import { setHeader } from "./response_headers.ts";
 
 export type Html = { toString(): string } | Promise<{ toString(): string }>;
 
 /** Clients may keep an answer and must ask whether it still holds; Nginx has its own rules. */
 const REVALIDATE = "no-cache";
 
-type Shown<Data> = {
+type QueryResponse<Data> = {
   page?: (data: Data) => Html;
   etag?: (data: Data) => string;
   link?: (data: Data) => string | undefined;
@@ -24,23 +24,24 @@ type Shown<Data> = {
 };
 
 /** With all headers but those that differ from one reader to the next. */
-type Made = { text: string; headers: Record<string, string> & { ETag: string } };
+type Rendered = { text: string; headers: Record<string, string> & { ETag: string } };
 
 // What was made of an answer, for as long as the cache gives the very same answer again.
-const made = new WeakMap<Answer, Map<string, Made>>();
+const rendered = new WeakMap<CachedValue, Map<string, Rendered>>();
 
 /** Shows what a read model answered; null means that there is no such thing. */
-export async function show<Data>(
+export async function sendQuery<Data>(
   c: Context,
-  answer: Answer,
-  how: Shown<Data>,
+  answer: CachedValue,
+  how: QueryResponse<Data>,
 ): Promise<Response> {
   if (answer.text === "null") throw new AppError("not_found", "no such address");
   const asksForPage = wantsHtml(c);
   const html = how.page !== undefined && (how.onlyPage === true || asksForPage);
   // One answer serves several addresses, each in a form of its own.
   const key = `${c.get("route")} ${html ? "html" : "json"} ${how.variant ?? ""}`;
-  const { text, headers } = made.get(answer)?.get(key) ?? await make(answer, how, { html, key });
+  const { text, headers } = rendered.get(answer)?.get(key) ??
+    await make(answer, how, { html, key });
   return finished(c, text, {
     ...headers,
     ...c.get("said"),
@@ -50,7 +51,7 @@ export async function show<Data>(
 }
 
 /** All headers at once, and no body for who has it: this is the way of nearly every read. */
-function finished(c: Context, text: string, headers: Made["headers"]): Response {
+function finished(c: Context, text: string, headers: Rendered["headers"]): Response {
   const isThere = isKnown(c, headers.ETag);
   if (isThere) delete headers["Content-Type"];
   const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
@@ -61,7 +62,11 @@ function finished(c: Context, text: string, headers: Made["headers"]): Response 
 
 type As = { html: boolean; key: string };
 
-async function make<Data>(answer: Answer, how: Shown<Data>, { html, key }: As): Promise<Made> {
+async function make<Data>(
+  answer: CachedValue,
+  how: QueryResponse<Data>,
+  { html, key }: As,
+): Promise<Rendered> {
   const data = JSON.parse(answer.text) as Data;
   const link = how.link?.(data);
   const text = html && how.page
@@ -79,8 +84,8 @@ async function make<Data>(answer: Answer, how: Shown<Data>, { html, key }: As): 
     "X-Content-Type-Options": "nosniff",
     "Content-Type": html ? "text/html; charset=UTF-8" : "application/json",
   };
-  const known = made.get(answer) ?? new Map<string, Made>();
-  made.set(answer, known.set(key, { text, headers }));
+  const known = rendered.get(answer) ?? new Map<string, Rendered>();
+  rendered.set(answer, known.set(key, { text, headers }));
   return { text, headers };
 }
 
@@ -91,15 +96,18 @@ export function nextLink(path: string, query: Record<string, string | number>): 
   return `<${path}?${search}>; rel="next"`;
 }
 
-type Done = { status?: 200 | 201; json: unknown; location: string; etag?: number };
+type CommandResult = { status?: 200 | 201; json: unknown; location: string; etag?: number };
 
 /**
  * The answer to a write: a form is sent on, an API client gets the facts. What else its headers tell,
  * its handler says by say(): c.header() is not asked where the answer is made in one go.
  */
-export function done(c: Context, { status = 200, json, location, etag }: Done): Response {
+export function sendCommandResult(
+  c: Context,
+  { status = 200, json, location, etag }: CommandResult,
+): Response {
   if (c.get("body")?.form) {
-    say(c, "Cache-Control", "no-store");
+    setHeader(c, "Cache-Control", "no-store");
     return c.redirect(location, 303);
   }
   const headers: Record<string, string> = {

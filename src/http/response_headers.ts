@@ -2,20 +2,20 @@
 // Response to be made with all of them.
 import type { Context } from "./context.ts";
 
-export type Said = Record<string, string>;
+export type PendingHeaders = Record<string, string>;
 
-export function say(c: Context, name: string, value: string): void {
+export function setHeader(c: Context, name: string, value: string): void {
   const said = c.get("said");
   if (said) said[name] = value;
   else c.set("said", { [name]: value });
 }
 
-export function unsay(c: Context, name: string): void {
+export function removeHeader(c: Context, name: string): void {
   delete c.get("said")?.[name];
 }
 
 /** Onto an answer that was made without them. */
-export function addSaid(c: Context, { headers }: Response): void {
+export function applyHeaders(c: Context, { headers }: Response): void {
   for (const [name, value] of Object.entries(c.get("said") ?? {})) {
     // A cookie never takes the place of another one.
     if (name === "Set-Cookie") headers.append(name, value);

@@ -7,7 +7,7 @@ export function isHtml(response: Response): boolean {
   return response.headers.get("content-type")?.startsWith("text/html") === true;
 }
 
-export function guardPage(c: Context, response: Response): void {
+export function securityHeaders(c: Context, response: Response): void {
   for (const [name, value] of Object.entries(pageHeaders(c))) response.headers.set(name, value);
 }
 

@@ -3,7 +3,7 @@
 // can tell that a vote and an entry came from the same hand.
 import { hash, timingSafeEqual } from "node:crypto";
 import type { Context } from "./context.ts";
-import { say } from "./response_headers.ts";
+import { setHeader } from "./response_headers.ts";
 
 const COOKIE = "visitor";
 const YEAR_SECONDS = 365 * 24 * 3600;
@@ -64,7 +64,7 @@ function setVisitor(c: Context, id: string): void {
   const cookie = `${COOKIE}=${id}.${
     secrets.visitors(id)
   }; Max-Age=${YEAR_SECONDS}; Path=/; HttpOnly`;
-  say(c, "Set-Cookie", `${cookie}; ${where}`);
+  setHeader(c, "Set-Cookie", `${cookie}; ${where}`);
 }
 
 export function isSecure(c: Context, publicUrl?: string): boolean {

@@ -10,12 +10,12 @@ import { duePolls } from "$projections/polls.ts";
 import type { Appender } from "../store/appender.ts";
 import { readStream } from "../store/read.ts";
 import { forgetOldAnswers } from "../store/idempotency.ts";
-import type { Streams } from "../store/stream_cache.ts";
+import type { StreamCache } from "../store/stream_cache.ts";
 
 const LOOK_MS = 500;
 const FORGET_EVERY = 7200;
 
-export function deadlines(sql: Sql, appender: Appender, streams: Streams): Job {
+export function deadlines(sql: Sql, appender: Appender, streams: StreamCache): Job {
   return async ({ signal }) => {
     for (let turn = 0; !signal.aborted; turn++) {
       try {
@@ -40,7 +40,7 @@ export function deadlines(sql: Sql, appender: Appender, streams: Streams): Job {
       // Somebody changed the poll meanwhile: it is looked at again.
       if (!(error instanceof AppError && error.detail.actual !== undefined)) throw error;
     } finally {
-      streams.forget(pollStream(id));
+      streams.invalidate(pollStream(id));
     }
   }
 }

@@ -10,14 +10,14 @@ import type { Job } from "./leader.ts";
 import { log } from "../log.ts";
 import { randomSecret, shared } from "../security/secrets.ts";
 import { readHead } from "../store/read.ts";
-import { subscribe, type Wakeups } from "../store/subscribe.ts";
+import { type AppendSignal, subscribe } from "../store/subscribe.ts";
 
 const TYPES: EventType[] = ["EntrySigned", "VoteCast", "VoteChanged", "UserRegistered"];
 const TIMEOUT_MS = 5000;
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 60_000;
 
-type Options = { config: Config; sql: Sql; wakeups: Wakeups };
+type Options = { config: Config; sql: Sql; wakeups: AppendSignal };
 
 export function webhook({ config, sql, wakeups }: Options): Job {
   const url = config.WEBHOOK_URL;

@@ -7,7 +7,7 @@ import { delay } from "../async/delay.ts";
 import { log } from "../log.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { readHead } from "../store/read.ts";
-import { subscribe, type Wakeups } from "../store/subscribe.ts";
+import { type AppendSignal, subscribe } from "../store/subscribe.ts";
 
 /** `id` is a position of the log: nobody is ever told an older one after a newer one. */
 export type Message = { id: number; event: string; data: string };
@@ -40,7 +40,7 @@ function encode({ id, event, data }: Message): Told {
   return { id, bytes: encoder.encode(`id: ${id}\nevent: ${event}\ndata: ${data}\n\n`) };
 }
 
-class Listener {
+class Subscriber {
   #last: number;
   /** Held back until the newcomer knows what happened before. */
   #held: Told[] | undefined = [];
@@ -53,7 +53,7 @@ class Listener {
   }
 
   /** False when there is nobody any more. */
-  tell(told: Told[]): boolean {
+  publish(told: Told[]): boolean {
     if (this.#held) this.#held.push(...told);
     else for (const one of told) if (!this.#send(one)) return false;
     return true;
@@ -62,7 +62,7 @@ class Listener {
   begin(first: Told[]): boolean {
     const held = this.#held ?? [];
     this.#held = undefined;
-    return this.tell([...first, ...held]);
+    return this.publish([...first, ...held]);
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): boolean {
@@ -92,14 +92,14 @@ class Listener {
 /** Resolves when caches show what happened up to this position, or not much later. */
 type Visible = (position: number) => Promise<unknown>;
 
-class Room {
-  readonly listeners = new Set<Listener>();
+class Channel {
+  readonly listeners = new Set<Subscriber>();
   #waiting: Recorded[] = [];
   #telling = false;
 
   constructor(readonly topic: Topic, readonly visible: Visible) {}
 
-  hear(events: Recorded[]): void {
+  enqueue(events: Recorded[]): void {
     for (const event of events) if (this.topic.concerns(event)) this.#waiting.push(event);
     if (this.#waiting.length > 0 && !this.#telling) this.#tell();
   }
@@ -113,7 +113,7 @@ class Room {
         // A page that is read because of this finds it there.
         await this.visible(events.at(-1)?.position ?? 0);
         const told = (await this.topic.tell(events)).map(encode);
-        for (const listener of this.listeners) if (!listener.tell(told)) this.drop(listener);
+        for (const listener of this.listeners) if (!listener.publish(told)) this.drop(listener);
       } catch (error) {
         // They come back with the last position they saw, and miss nothing.
         log.warn("live", { error: reason(error) });
@@ -125,23 +125,23 @@ class Room {
     this.#telling = false;
   }
 
-  drop(listener: Listener): void {
+  drop(listener: Subscriber): void {
     if (this.listeners.delete(listener)) listener.close();
   }
 }
 
 export type Joining = { since: number | undefined; visible: Visible };
 
-export class Live implements AsyncDisposable {
+export class EventHub implements AsyncDisposable {
   readonly #sql: Sql;
-  readonly #wakeups: Wakeups;
+  readonly #wakeups: AppendSignal;
   readonly #metrics: Metrics;
-  readonly #rooms = new Map<string, Room>();
+  readonly #rooms = new Map<string, Channel>();
   readonly #stop = new AbortController();
   readonly #beat: ReturnType<typeof setInterval>;
   #running: { from: Promise<void>; over: Promise<void> } | undefined;
 
-  constructor(sql: Sql, wakeups: Wakeups, metrics: Metrics) {
+  constructor(sql: Sql, wakeups: AppendSignal, metrics: Metrics) {
     this.#sql = sql;
     this.#wakeups = wakeups;
     this.#metrics = metrics;
@@ -156,11 +156,11 @@ export class Live implements AsyncDisposable {
 
   /** A stream of server-sent events for one listener, from after the last position it saw. */
   join(topic: Topic, { since, visible }: Joining): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const room = this.#rooms.getOrInsertComputed(topic.key, () => new Room(topic, visible));
-    let listener: Listener | undefined;
+    const room = this.#rooms.getOrInsertComputed(topic.key, () => new Channel(topic, visible));
+    let listener: Subscriber | undefined;
     return new ReadableStream({
       start: (controller) => {
-        listener = new Listener(controller, since);
+        listener = new Subscriber(controller, since);
         room.listeners.add(listener);
         listener.write(encoder.encode("retry: 1000\n\n"));
         this.#count();
@@ -174,7 +174,7 @@ export class Live implements AsyncDisposable {
   }
 
   /** Listening first, then reading what was: nothing falls in between. */
-  async #welcome(room: Room, listener: Listener, since: number | undefined): Promise<void> {
+  async #welcome(room: Channel, listener: Subscriber, since: number | undefined): Promise<void> {
     try {
       await this.#listening();
       const first = await this.#first(room.topic, since);
@@ -207,7 +207,7 @@ export class Live implements AsyncDisposable {
         ready();
         for await (const events of subscribe(this.#sql, this.#wakeups, { after, signal })) {
           after = events.at(-1)?.position ?? after;
-          for (const room of this.#rooms.values()) room.hear(events);
+          for (const room of this.#rooms.values()) room.enqueue(events);
           if (this.#size() === 0) break;
         }
       } catch (error) {
@@ -220,7 +220,7 @@ export class Live implements AsyncDisposable {
     ready();
   }
 
-  *#everyone(): Generator<[Room, Listener]> {
+  *#everyone(): Generator<[Channel, Subscriber]> {
     for (const room of this.#rooms.values()) {
       for (const listener of room.listeners) yield [room, listener];
     }

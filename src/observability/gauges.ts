@@ -8,7 +8,7 @@ import { readHead, stillUnreadable } from "../store/read.ts";
 
 const DATABASE_MS = 1000;
 
-export function observe(services: Services): void {
+export function registerGauges(services: Services): void {
   const { metrics, freshness, leader, redis, appender, config, sql } = services;
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge({ name, help }, () => [{ value: read() }]);
@@ -23,9 +23,9 @@ export function observe(services: Services): void {
   gauge(
     "tallybook_redis_up",
     "1 while Redis answers, or is not asked for",
-    () => Number(redis?.closedCircuit ?? true),
+    () => Number(redis?.isAvailable ?? true),
   );
-  gauge("tallybook_redis_openings", "How often Redis was given up", () => redis?.openings ?? 0);
+  gauge("tallybook_redis_openings", "How often Redis was given up", () => redis?.breakerTrips ?? 0);
   gauge("tallybook_pool_size", "Connections that this process may open", () => config.POOL_SIZE);
 
   metrics.gauge({

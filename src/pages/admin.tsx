@@ -4,9 +4,9 @@ import type { Context } from "../http/context.ts";
 import type { CacheFacts } from "../observability/cache_report.ts";
 import type { Health } from "../routes/health.ts";
 import { Layout, page } from "./layout.tsx";
-import { Field, Form, hitRate, number, type Refused, Summary } from "./parts.tsx";
+import { Field, Form, hitRate, number, type RejectedForm, Summary } from "./parts.tsx";
 
-export function LoginForm({ next = "/admin", refused }: { next?: string; refused?: Refused }) {
+export function LoginForm({ next = "/admin", refused }: { next?: string; refused?: RejectedForm }) {
   return (
     <Form action="/admin/login" button="Log in" label="Log in">
       <input type="hidden" name="next" value={refused?.values.next ?? next} />
@@ -21,7 +21,7 @@ export function LoginForm({ next = "/admin", refused }: { next?: string; refused
   );
 }
 
-export function loginPage(c: Context, refused?: Refused): string {
+export function loginPage(c: Context, refused?: RejectedForm): string {
   return page(
     <Layout c={c} title={refused ? "Error: log in" : "Log in"}>
       <h1>Admin desk</h1>

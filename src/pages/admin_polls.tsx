@@ -12,7 +12,7 @@ import {
   Meanwhile,
   Pager,
   PastEnd,
-  type Refused,
+  type RejectedForm,
   Summary,
 } from "./parts.tsx";
 import { Closing } from "./poll_parts.tsx";
@@ -47,7 +47,7 @@ const RESULTS = {
 
 type Filled = Partial<Omit<Poll, "version">> & { version?: number | string };
 
-function PollForm({ poll, refused }: { poll?: Filled; refused?: Refused }) {
+function PollForm({ poll, refused }: { poll?: Filled; refused?: RejectedForm }) {
   const old = refused?.values;
   return (
     <Form
@@ -185,7 +185,7 @@ export function adminPollPage(c: Context, poll: Poll): string {
 }
 
 /** The form again; if the poll was changed meanwhile, on what it is `now`. */
-export function pollAgain(c: Context, refused: Refused, now?: Poll): string {
+export function pollAgain(c: Context, refused: RejectedForm, now?: Poll): string {
   const id = c.req.param("id");
   const version = now?.version ?? refused.values._match;
   const poll = id === undefined || isGone(refused) ? undefined : { id: Number(id), version };

@@ -2,7 +2,7 @@
 import type { Context } from "../http/context.ts";
 import { type Newest, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { type Refused, Summary } from "./parts.tsx";
+import { type RejectedForm, Summary } from "./parts.tsx";
 
 export function embeddedGuestbook(c: Context, newest: Newest): string {
   return page(
@@ -20,7 +20,7 @@ export function embeddedGuestbook(c: Context, newest: Newest): string {
   );
 }
 
-export function embeddedSignAgain(c: Context, refused: Refused): string {
+export function embeddedSignAgain(c: Context, refused: RejectedForm): string {
   return page(
     <Layout c={c} title="Error: sign the guestbook" embedded>
       <h1>Sign the guestbook</h1>

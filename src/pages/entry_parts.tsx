@@ -1,6 +1,6 @@
 // Entries and the form to sign with, on our own pages and inside those of others.
 import type { Entry } from "$projections/guestbook.ts";
-import { Empty, Field, Form, Pager, type Refused, Text, Time } from "./parts.tsx";
+import { Empty, Field, Form, Pager, type RejectedForm, Text, Time } from "./parts.tsx";
 
 export function EntryCard({ entry }: { entry: Entry }) {
   return (
@@ -35,7 +35,7 @@ export function Entries({ entries }: { entries: Entry[] }) {
   );
 }
 
-type SignFrame = { action?: string; refused?: Refused; slot?: string };
+type SignFrame = { action?: string; refused?: RejectedForm; slot?: string };
 
 export function SignForm({ action = "/sign", refused, slot }: SignFrame) {
   return (

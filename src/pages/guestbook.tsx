@@ -4,7 +4,7 @@ import type { Home } from "../routes/guestbook.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
 import { Entries, EntryCard, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";
-import { hitRate, number, Pager, PastEnd, type Refused, Summary } from "./parts.tsx";
+import { hitRate, number, Pager, PastEnd, type RejectedForm, Summary } from "./parts.tsx";
 
 export function guestbookPage(c: Context, home: Home & { position: number }): string {
   return page(
@@ -39,7 +39,7 @@ export function guestbookPage(c: Context, home: Home & { position: number }): st
 }
 
 /** The form again, with what was typed and what is to mend. */
-export function signAgain(c: Context, refused: Refused): string {
+export function signAgain(c: Context, refused: RejectedForm): string {
   return page(
     <Layout c={c} title="Error: sign the guestbook">
       <h1>Sign the guestbook</h1>

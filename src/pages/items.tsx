@@ -10,7 +10,7 @@ import {
   Meanwhile,
   Pager,
   PastEnd,
-  type Refused,
+  type RejectedForm,
   Summary,
   Text,
 } from "./parts.tsx";
@@ -22,7 +22,7 @@ export function mayWrite(c: Context): boolean {
 
 type Filled = Item & { version?: number | string };
 
-type ItemFormFrame = { item?: Filled; refused?: Refused };
+type ItemFormFrame = { item?: Filled; refused?: RejectedForm };
 
 function ItemForm({ item, refused }: ItemFormFrame) {
   return (
@@ -123,7 +123,7 @@ export function itemPage(c: Context, item: ItemRow): string {
 }
 
 /** The form again; if the item was changed meanwhile, on what it is `now`. */
-export function itemAgain(c: Context, refused: Refused, now?: ItemRow): string {
+export function itemAgain(c: Context, refused: RejectedForm, now?: ItemRow): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;
   const item = id > 0 && !isGone(refused) ? { id, name: "", description: "", version } : undefined;

@@ -12,7 +12,7 @@ import {
   Form,
   isGone,
   Meanwhile,
-  type Refused,
+  type RejectedForm,
   Summary,
   Time,
 } from "./parts.tsx";
@@ -61,7 +61,7 @@ function OwnEntry({ entry, base }: { entry: Mine; base: string }) {
 type EntryFormFrame = {
   entry: { id: number; name: string; message: string; version?: number | string };
   action: string;
-  refused?: Refused;
+  refused?: RejectedForm;
 };
 
 function EntryForm({ entry, action, refused }: EntryFormFrame) {
@@ -89,7 +89,7 @@ function EntryForm({ entry, action, refused }: EntryFormFrame) {
 }
 
 /** The form again; if the entry was changed meanwhile, on what it is `now`. */
-export function changeAgain(c: Context, refused: Refused, now?: EntryRow): string {
+export function changeAgain(c: Context, refused: RejectedForm, now?: EntryRow): string {
   const version = now?.version ?? refused.values._match;
   const entry = { id: Number(c.req.param("id")), name: "", message: "", version };
   return page(

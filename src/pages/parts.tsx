@@ -1,10 +1,10 @@
 // The pieces that pages are made of.
 import type { Child } from "hono/jsx";
-import type { Refused } from "../http/form_errors.ts";
+import type { RejectedForm } from "../http/form_errors.ts";
 import type { Problem } from "../http/problem.ts";
 import type { Rate } from "../observability/cache_report.ts";
 
-export type { Refused };
+export type { RejectedForm };
 
 const MOMENT = new Intl.DateTimeFormat("en-GB", {
   dateStyle: "long",
@@ -109,12 +109,12 @@ const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
 };
 
 /** Whether what the form was to change is not there any more: all it can do then is to add anew. */
-export function isGone(refused: Refused): boolean {
+export function isGone(refused: RejectedForm): boolean {
   return refused.problem.status === 404;
 }
 
 /** Above a form that was refused: what to mend, with links to the fields. */
-export function Summary({ refused }: { refused: Refused | undefined }) {
+export function Summary({ refused }: { refused: RejectedForm | undefined }) {
   if (!refused) return "";
   const { title, detail, errors = [] } = KEPT[refused.problem.status] ?? refused.problem;
   return (
@@ -145,7 +145,7 @@ export type FieldFrame = {
   autocomplete?: string;
   /** Characters; the script counts down to it, the server refuses beyond it. */
   max?: number;
-  refused?: Refused;
+  refused?: RejectedForm;
   /** Where several forms of a page have the same fields. */
   prefix?: string;
 };

@@ -1,12 +1,12 @@
 // A poll's form and its results, on our own pages and inside those of others.
 import type { PublicPoll, Results } from "../routes/poll_fields.ts";
-import { counted, Form, number, percent, type Refused, Time, word } from "./parts.tsx";
+import { counted, Form, number, percent, type RejectedForm, Time, word } from "./parts.tsx";
 
 type BallotFrame = {
   poll: PublicPoll;
   base: string;
   chosen?: string[];
-  refused?: Refused;
+  refused?: RejectedForm;
   button?: string;
 };
 

@@ -5,7 +5,7 @@ import type { PublicPoll } from "../routes/poll_fields.ts";
 import type { Receipt } from "../routes/receipts.ts";
 import type { MyVote } from "../routes/votes.ts";
 import { Layout, page } from "./layout.tsx";
-import { Empty, Form, Pager, PastEnd, type Refused, Summary, Time } from "./parts.tsx";
+import { Empty, Form, Pager, PastEnd, type RejectedForm, Summary, Time } from "./parts.tsx";
 import { BallotForm, Closing, PollCard, ResultsTable } from "./poll_parts.tsx";
 
 /** `paged`: not from the newest on. */
@@ -30,7 +30,11 @@ export function pollsPage(c: Context, { polls, next, paged }: Listed): string {
 }
 
 /** Where a poll stands: on our own page, or in the frame of another site. */
-export type PollPlace = { base?: "/polls" | "/embed/polls"; position: number; refused?: Refused };
+export type PollPlace = {
+  base?: "/polls" | "/embed/polls";
+  position: number;
+  refused?: RejectedForm;
+};
 
 export function pollPage(c: Context, poll: PublicPoll, place: PollPlace): string {
   const { base = "/polls", position, refused } = place;

@@ -10,7 +10,7 @@ import {
   Meanwhile,
   Pager,
   PastEnd,
-  type Refused,
+  type RejectedForm,
   Summary,
   Time,
 } from "./parts.tsx";
@@ -20,7 +20,7 @@ type Versioned = Shown & { version: number };
 
 type Filled = { id: number; name: string; email?: string; version?: number | string };
 
-type UserFormFrame = { user?: Filled; refused?: Refused };
+type UserFormFrame = { user?: Filled; refused?: RejectedForm };
 
 function UserForm({ user, refused }: UserFormFrame) {
   return (
@@ -151,7 +151,7 @@ export function userPage(c: Context, user: Versioned): string {
 }
 
 /** The form again; if the person was changed meanwhile, on what is there `now`. */
-export function userAgain(c: Context, refused: Refused, now?: Versioned): string {
+export function userAgain(c: Context, refused: RejectedForm, now?: Versioned): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;
   const user = id > 0 && !isGone(refused) ? { id, name: "", version } : undefined;

@@ -11,7 +11,7 @@ const PAGE = 2000;
 /** Positions in a page for each event that is read, where the database sets the rest by itself. */
 const SPAN = 10;
 
-export type Filling = {
+export type FillOptions = {
   from: number;
   signal?: AbortSignal;
   onProgress?: (done: number, total: number) => void;
@@ -23,7 +23,11 @@ type Stretch = { after: number; until: number };
 type LogPage = Stretch & { events: Recorded[] };
 
 /** Answers the position it came to: so near the head that the rest can be applied under the lock. */
-export async function fill(sql: Sql, projection: Projection, options: Filling): Promise<number> {
+export async function fillTables(
+  sql: Sql,
+  projection: Projection,
+  options: FillOptions,
+): Promise<number> {
   const limit = options.page ?? PAGE;
   // So few that applying them under the lock is not felt.
   const near = limit / 10;
@@ -59,9 +63,11 @@ async function readPage(
 ): Promise<LogPage> {
   const straight = straightOf(projection);
   const end = straight ? Math.min(until, after + limit * SPAN) : until;
-  const types = typesOf(projection).filter((type) => straight?.opening || type !== straight?.type);
+  const types = typesOf(projection).filter((type) =>
+    straight?.firstInStream || type !== straight?.type
+  );
   if (types.length === 0) return { after, until: end, events: [] };
-  const later = straight?.opening ? straight.type : undefined;
+  const later = straight?.firstInStream ? straight.type : undefined;
   const events = await readEvents(sql, { after, until: end, types, later, limit });
   return { after, until: events.length < limit ? end : events.at(-1)?.position ?? end, events };
 }
@@ -87,10 +93,10 @@ async function applyPage(tx: Tx, projection: Projection, page: LogPage): Promise
   const straight = straightOf(projection);
   const table = nextTables(tx);
   if (!straight) return await applyEvents(projection, tx, { events, table });
-  const { type, opening } = straight;
+  const { type, firstInStream } = straight;
   const ofPage = tx`
     events where type = ${type} and position > ${after} and position <= ${until}
-      ${opening ? tx`and version = 1` : tx``}`;
+      ${firstInStream ? tx`and version = 1` : tx``}`;
   const set = () => straight.set(tx, ofPage, table);
   await applyEvents(projection, tx, { events, table, straight: { type, set } });
 }
@@ -108,8 +114,8 @@ export async function applyThrough(tx: Tx, projection: Projection, range: Stretc
 }
 
 /** What is stored in an older form can only be read here. */
-function straightOf({ straight }: Projection): Projection["straight"] {
-  return straight && !Object.hasOwn(upcasters, straight.type) ? straight : undefined;
+function straightOf({ bulkLoad }: Projection): Projection["bulkLoad"] {
+  return bulkLoad && !Object.hasOwn(upcasters, bulkLoad.type) ? bulkLoad : undefined;
 }
 
 function typesOf({ handlers }: Projection): EventType[] {

@@ -37,9 +37,9 @@ export function liveHook(projections: Projection[]): Hook<ProjectionState[]> {
     );
   };
   return {
-    prelude: projectionStates,
+    loadState: projectionStates,
     apply: (tx, events, states) => applyAll(tx, ready(events, states), events),
-    async applyApart(tx, events, states) {
+    async applyIsolated(tx, events, states) {
       for (const projection of ready(events, states)) await applyApart(tx, projection, events);
     },
   };

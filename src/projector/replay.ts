@@ -4,12 +4,12 @@ import { liveTables, nextTables, type Projection } from "$projections/projection
 import { erasing } from "$projections/mod.ts";
 import { inTransaction, ownSession, type Sql, type Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
-import { applyThrough, fill, type Filling } from "./fill.ts";
+import { applyThrough, type FillOptions, fillTables } from "./fill.ts";
 
 const LOCK = 7_411_530;
 const SWAP_TRIES = 20;
 
-export type ReplayOptions = Omit<Filling, "from"> & {
+export type ReplayOptions = Omit<FillOptions, "from"> & {
   /** The tables are there to be filled, and everybody can see that. */
   onBegin?: () => void;
 };
@@ -53,13 +53,13 @@ export async function replay(
 ): Promise<number> {
   let from = await prepareNext(sql, projection);
   options.onBegin?.();
-  from = await fill(sql, projection, { ...options, from });
+  from = await fillTables(sql, projection, { ...options, from });
   for (let tries = 1;; tries++) {
     try {
       return await swap(sql, projection);
     } catch (error) {
       if (!isLockTimeout(error) || tries === SWAP_TRIES) throw error;
-      from = await fill(sql, projection, { ...options, from });
+      from = await fillTables(sql, projection, { ...options, from });
     }
   }
 }
@@ -72,7 +72,7 @@ export async function checkReplay(
 ): Promise<Difference[]> {
   await dropNext(sql, projection);
   const from = await prepareNext(sql, projection);
-  await fill(sql, projection, { ...options, from });
+  await fillTables(sql, projection, { ...options, from });
   try {
     return await inTransaction(sql, async (tx) => {
       const live = await livePosition(tx, projection.name);

@@ -10,7 +10,7 @@ import { dropAbandoned, replay, withReplayLock } from "./replay.ts";
 
 const LOOK_MS = 2000;
 
-export class Mending {
+export class ProjectionSupervisor {
   readonly #sql: Sql;
   readonly #projections: Projection[];
   #replaying: { name: string; done: number; total: number } | undefined;
@@ -28,7 +28,7 @@ export class Mending {
   job: Job = async ({ signal }) => {
     while (!signal.aborted) {
       try {
-        await this.mend();
+        await this.retryStopped();
       } catch (error) {
         log.warn("mending", { error: reason(error) });
       }
@@ -36,7 +36,7 @@ export class Mending {
     }
   };
 
-  async mend(): Promise<void> {
+  async retryStopped(): Promise<void> {
     // The head first: what is appended in between must not look like a lag.
     const [head] = await this.#sql<{ position: number }[]>`select position from counter`;
     const states = await projectionStates(this.#sql);

@@ -4,8 +4,8 @@ import { z } from "zod";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { checkToken, SESSION_COOKIE } from "../http/access.ts";
-import { done } from "../http/respond.ts";
-import { say } from "../http/response_headers.ts";
+import { sendCommandResult } from "../http/respond.ts";
+import { setHeader } from "../http/response_headers.ts";
 import { isSecure } from "../http/visitor_cookie.ts";
 import { adminPage, loginPage } from "../pages/admin.tsx";
 import { adminVerifyPage } from "../pages/admin_works.tsx";
@@ -38,7 +38,7 @@ function openSession(c: Context, id: string): void {
     secure: isSecure(c, c.get("services").config.PUBLIC_URL),
     maxAge: SESSION_SECONDS,
   });
-  say(c, "Set-Cookie", cookie);
+  setHeader(c, "Set-Cookie", cookie);
 }
 
 export const adminRoutes = [
@@ -77,7 +77,7 @@ export const adminRoutes = [
   }, async (c, { body }) => {
     await checkToken(c, body.token);
     openSession(c, await c.get("services").sessions.open());
-    return done(c, { json: { message: "Logged in" }, location: body.next });
+    return sendCommandResult(c, { json: { message: "Logged in" }, location: body.next });
   }),
 
   endpoint({
@@ -92,8 +92,8 @@ export const adminRoutes = [
   }, async (c) => {
     const session = getCookie(c, SESSION_COOKIE);
     if (session) await c.get("services").sessions.close(session);
-    say(c, "Set-Cookie", generateCookie(SESSION_COOKIE, "", { path: "/", maxAge: 0 }));
-    return done(c, { json: { message: "Logged out" }, location: "/admin" });
+    setHeader(c, "Set-Cookie", generateCookie(SESSION_COOKIE, "", { path: "/", maxAge: 0 }));
+    return sendCommandResult(c, { json: { message: "Logged out" }, location: "/admin" });
   }),
 
   endpoint({
@@ -110,7 +110,7 @@ export const adminRoutes = [
     },
   }, async (c, { body }) => {
     await c.get("services").mending.start(body.projection ? [body.projection] : []);
-    return done(c, { json: { message: "Replaying" }, location: "/admin/projections" });
+    return sendCommandResult(c, { json: { message: "Replaying" }, location: "/admin/projections" });
   }),
 
   endpoint({
@@ -141,7 +141,7 @@ export const adminRoutes = [
       303: { description: "Cleared, by a form" },
     },
   }, async (c) => {
-    await c.get("services").cache.tier.clear();
-    return done(c, { json: { message: "Cleared" }, location: "/admin/caches" });
+    await c.get("services").cache.backend.clear();
+    return sendCommandResult(c, { json: { message: "Cleared" }, location: "/admin/caches" });
   }),
 ];

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { idParams, moment, newestFirst, position, sought } from "../http/fields.ts";
+import { dateTime, idParams, newestFirst, position, searchTerm } from "../http/fields.ts";
 import { adminEntriesPage } from "../pages/admin_entries.tsx";
 import { adminEventPage, adminLogPage, type OneEvent } from "../pages/admin_log.tsx";
 import { adminPollPage, adminPollsPage } from "../pages/admin_polls.tsx";
@@ -43,7 +43,7 @@ function room<Params extends z.ZodType, Query extends z.ZodType>(
 }
 
 const state = z.enum(["held", "shown", "hidden"]);
-const optional = sought(200).transform((value) => value === "" ? undefined : value)
+const optional = searchTerm(200).transform((value) => value === "" ? undefined : value)
   .optional();
 
 export const deskRoutes = [
@@ -85,8 +85,8 @@ export const deskRoutes = [
     query: z.object({
       stream: optional,
       type: optional,
-      from: moment.optional(),
-      to: moment.optional(),
+      from: dateTime.optional(),
+      to: dateTime.optional(),
       before: position.optional(),
     }),
   }, async (c, { query: { stream, type, from, to, before } }) => {
@@ -135,7 +135,7 @@ export const deskRoutes = [
   }, async (c) => {
     const { cache, cacheWatch } = c.get("services");
     await cacheWatch.note();
-    const [history, keys] = [await cacheWatch.read(), await cache.tier.keys().catch(() => [])];
+    const [history, keys] = [await cacheWatch.read(), await cache.backend.keys().catch(() => [])];
     const counts = [...history].map(([kind, slots]) => ({
       kind,
       hits: slots.reduce((sum, { hits }) => sum + hits, 0),

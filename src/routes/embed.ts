@@ -4,7 +4,7 @@ import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
 import { shareWithAll } from "../http/access.ts";
-import { show } from "../http/respond.ts";
+import { sendQuery } from "../http/respond.ts";
 import { embeddedGuestbook } from "../pages/embed.tsx";
 import { pollPage } from "../pages/polls.tsx";
 import type { EntryPage } from "$projections/guestbook.ts";
@@ -45,7 +45,7 @@ export const embedRoutes = [
   }, async (c, { params }) => {
     const { answer } = await pollOr404(c, params.id);
     const place = { base: "/embed/polls" as const, position: answer.position };
-    return await show<Poll>(c, answer, {
+    return await sendQuery<Poll>(c, answer, {
       page: (poll) => pollPage(c, publicPoll(poll), place),
       onlyPage: true,
     });
@@ -59,7 +59,7 @@ export const embedRoutes = [
     replies: FRAME,
   }, async (c) => {
     const answer = await c.get("services").cache.read(NEWEST);
-    return await show<EntryPage & { total: number }>(c, answer, {
+    return await sendQuery<EntryPage & { total: number }>(c, answer, {
       page: (newest) => embeddedGuestbook(c, { ...newest, position: answer.position }),
       onlyPage: true,
     });

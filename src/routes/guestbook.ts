@@ -12,7 +12,7 @@ import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, idParams, newestFirst } from "../http/fields.ts";
-import { ifMatch, nextLink, show } from "../http/respond.ts";
+import { ifMatch, nextLink, sendQuery } from "../http/respond.ts";
 import { entryPage, guestbookPage, olderPage } from "../pages/guestbook.tsx";
 import { readStream } from "../store/read.ts";
 import {
@@ -26,7 +26,7 @@ import { refuseFuture } from "./as_of.ts";
 import { asker, entrySchema, publicEntry } from "./entry_fields.ts";
 import { cacheFacts, cacheFactsSchema } from "../observability/cache_report.ts";
 import { authored } from "./signing.ts";
-import { STALE, verb } from "./verb.ts";
+import { commandEndpoint, STALE } from "./verb.ts";
 import { seen } from "./visits.ts";
 
 const TAG = "guestbook";
@@ -92,7 +92,7 @@ export const guestbookRoutes = [
       ...facts,
       cache: await cacheFacts(c.get("services")),
     };
-    return await show<Home>(c, { ...answer, text: JSON.stringify(data) }, {
+    return await sendQuery<Home>(c, { ...answer, text: JSON.stringify(data) }, {
       page: (home) => guestbookPage(c, { ...home, position: answer.position }),
       json: ({ next: _, ...home }) => home,
     });
@@ -112,7 +112,7 @@ export const guestbookRoutes = [
       projection: "guestbook",
       load: (sql) => shownEntries(sql, query),
     });
-    return await show<EntryPage>(c, answer, {
+    return await sendQuery<EntryPage>(c, answer, {
       page: (data) => olderPage(c, { ...data, paged: query.before !== undefined }),
       json: ({ entries }) => entries,
       link: ({ next }) =>
@@ -135,28 +135,28 @@ export const guestbookRoutes = [
     if (query.asOf !== undefined && answer.text !== "null") {
       return await entryAsOf(c, params.id, query.asOf);
     }
-    return await show<EntryRow>(c, answer, {
+    return await sendQuery<EntryRow>(c, answer, {
       page: (data) => entryPage(c, data),
       json: publicEntry,
       etag: ({ version }) => `"${version}"`,
     });
   }),
 
-  verb({
+  commandEndpoint({
     ...desk,
     path: "/entries/:id/hide",
     summary: "Hide an entry",
     word: "Hidden",
   }, async (read, { c, id }) => hideEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
 
-  verb({
+  commandEndpoint({
     ...desk,
     path: "/entries/:id/restore",
     summary: "Show an entry that was hidden or held",
     word: "Restored",
   }, async (read, { c, id }) => restoreEntry(foldEntry(await read(entryStream(id))), ifMatch(c))),
 
-  verb({
+  commandEndpoint({
     ...desk,
     path: "/entries/:id/erase",
     summary: "Erase an entry for good",

@@ -44,7 +44,7 @@ async function askDatabase({ sql }: Services): Promise<Facts | undefined> {
 export async function healthOf(services: Services): Promise<Health> {
   const { redis, embedded, freshness } = services;
   const facts = await askDatabase(services);
-  const redisOk = redis === undefined || redis.closedCircuit;
+  const redisOk = redis === undefined || redis.isAvailable;
   const projections = facts?.states.map(({ name, position, error }) => ({
     name,
     position,

@@ -4,13 +4,13 @@ import { changeItem, createItem, deleteItem, foldItem, itemStream } from "../com
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { changed, id, idParams, oldestFirst, text } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/respond.ts";
+import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";
-import { write } from "../http/handle_command.ts";
+import { handleCommand } from "../http/handle_command.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
 import { againOn } from "./stale.ts";
-import { STALE, verb } from "./verb.ts";
+import { commandEndpoint, STALE } from "./verb.ts";
 
 const TAG = "items";
 
@@ -35,7 +35,7 @@ export const itemsRoutes = [
       projection: "items",
       load: (sql) => listItems(sql, { limit, after }),
     });
-    return await show<ItemPage>(c, answer, {
+    return await sendQuery<ItemPage>(c, answer, {
       variant: String(c.get("admin")),
       page: (data) => itemsPage(c, { ...data, paged: after > 0 }),
       json: ({ items }) => items,
@@ -57,7 +57,7 @@ export const itemsRoutes = [
       projection: "items",
       load: (sql) => findItem(sql, params.id),
     });
-    return await show<ItemRow>(c, answer, {
+    return await sendQuery<ItemRow>(c, answer, {
       variant: String(c.get("admin")),
       page: (data) => itemPage(c, data),
       json: publicItem,
@@ -79,9 +79,13 @@ export const itemsRoutes = [
     again: itemAgain,
   }, async (c, { body }) => {
     const id = await nextId(c.get("services").sql, "item");
-    const { events: [event] } = await write(c, () => createItem({ id, ...body }));
+    const { events: [event] } = await handleCommand(c, () => createItem({ id, ...body }));
     if (event?.type !== "ItemCreated") throw new AppError("conflict", "not created");
-    return done(c, { status: 201, json: event.data, location: `/items/${event.data.id}` });
+    return sendCommandResult(c, {
+      status: 201,
+      json: event.data,
+      location: `/items/${event.data.id}`,
+    });
   }),
 
   endpoint({
@@ -99,18 +103,18 @@ export const itemsRoutes = [
     },
     again: (c, refused) => againOn(c, refused, findItem, itemAgain),
   }, async (c, { params, body }) => {
-    const { events } = await write(c, async (read) => {
+    const { events } = await handleCommand(c, async (read) => {
       const state = foldItem(await read(itemStream(params.id)));
       return changeItem(state, { ...body, ifMatch: ifMatch(c) });
     });
-    return done(c, {
+    return sendCommandResult(c, {
       json: { id: params.id, message: "Updated" },
       location: `/items/${params.id}`,
       etag: events.at(-1)?.version,
     });
   }),
 
-  verb({
+  commandEndpoint({
     method: "delete",
     path: "/items/:id",
     summary: "Delete an item",

@@ -1,7 +1,7 @@
 // The log itself, for admins.
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
-import { isoDate, position, sought, whole } from "../http/fields.ts";
+import { decimalInteger, isoDate, position, searchTerm } from "../http/fields.ts";
 import { nextLink } from "../http/respond.ts";
 import { readStored } from "../store/read.ts";
 import { lineOf } from "../store/export_import.ts";
@@ -19,13 +19,13 @@ const stored = z.object({
 
 /** One stream, and types as a list with commas. */
 export const filters = z.object({
-  stream: sought(200).optional(),
-  type: sought(500).optional(),
+  stream: searchTerm(200).optional(),
+  type: searchTerm(500).optional(),
 });
 
 const query = filters.extend({
   after: position.default(0),
-  limit: whole({ min: 1, max: 1000 }).default(100),
+  limit: decimalInteger({ min: 1, max: 1000 }).default(100),
 });
 
 export const logRoutes = [

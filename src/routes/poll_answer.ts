@@ -1,10 +1,10 @@
 // One poll as the cache answers it: what every call about a poll begins with.
-import type { Answer } from "../cache/backend.ts";
+import type { CachedValue } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { findPoll, type Poll } from "$projections/polls.ts";
 
-export function pollAnswer(c: Context, id: number): Promise<Answer> {
+export function pollAnswer(c: Context, id: number): Promise<CachedValue> {
   return c.get("services").cache.read({
     key: `poll:${id}`,
     tags: [`poll:${id}`],
@@ -13,7 +13,10 @@ export function pollAnswer(c: Context, id: number): Promise<Answer> {
   });
 }
 
-export async function pollOr404(c: Context, id: number): Promise<{ poll: Poll; answer: Answer }> {
+export async function pollOr404(
+  c: Context,
+  id: number,
+): Promise<{ poll: Poll; answer: CachedValue }> {
   const answer = await pollAnswer(c, id);
   const poll = JSON.parse(answer.text) as Poll | null;
   if (!poll) throw new AppError("not_found", "no such poll");

@@ -1,7 +1,7 @@
 // What a poll looks like from outside, and when its results may be seen.
 import { z } from "zod";
 import { AppError } from "../errors.ts";
-import { id, isoDate, moment, text } from "../http/fields.ts";
+import { dateTime, id, isoDate, text } from "../http/fields.ts";
 import type { Poll } from "$projections/polls.ts";
 import type { Ballot } from "$projections/votes.ts";
 
@@ -27,14 +27,14 @@ export const pollInput = z.object({
   options,
   choice: z.enum(["single", "multiple"]).default("single"),
   results: results.default("always"),
-  closes_at: moment.default(null),
+  closes_at: dateTime.default(null),
 });
 
 export const pollChange = z.object({
   question: question.optional(),
   options: options.optional(),
   results: results.optional(),
-  closes_at: moment.optional(),
+  closes_at: dateTime.optional(),
 });
 
 export const choice = z.union([z.string().max(200), z.array(z.string().max(200)).max(20)], {

@@ -11,20 +11,20 @@ import {
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { changed, idParams, moment, newestFirst } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/respond.ts";
+import { changed, dateTime, idParams, newestFirst } from "../http/fields.ts";
+import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { pollAgain } from "../pages/admin_polls.tsx";
 import { pollPage, pollsPage } from "../pages/polls.tsx";
 import { clock } from "../store/database_clock.ts";
 import { nextId } from "../store/ids.ts";
-import { write } from "../http/handle_command.ts";
+import { handleCommand } from "../http/handle_command.ts";
 import { findPoll, listPolls, type Poll, type PollPage } from "$projections/polls.ts";
 import { pollAnswer } from "./poll_answer.ts";
 import { named, pollChange, pollInput, pollSchema, publicPoll, reworded } from "./poll_fields.ts";
 import { receiptRoute } from "./receipts.ts";
 import { resultsRoutes } from "./results.ts";
 import { againOn } from "./stale.ts";
-import { STALE, verb } from "./verb.ts";
+import { commandEndpoint, STALE } from "./verb.ts";
 import { oldVote, voting } from "./votes.ts";
 
 const TAG = "polls";
@@ -46,7 +46,7 @@ export const pollsRoutes = [
       projection: "polls",
       load: (sql) => listPolls(sql, query),
     });
-    return await show<PollPage>(c, answer, {
+    return await sendQuery<PollPage>(c, answer, {
       page: ({ polls, next }) =>
         pollsPage(c, { polls: polls.map(publicPoll), next, paged: query.before !== undefined }),
       json: ({ polls }) => polls.map(publicPoll),
@@ -64,7 +64,7 @@ export const pollsRoutes = [
     replies: { 200: { description: "The poll", schema: pollSchema } },
   }, async (c, { params }) => {
     const answer = await pollAnswer(c, params.id);
-    return await show<Poll>(c, answer, {
+    return await sendQuery<Poll>(c, answer, {
       page: (poll) => pollPage(c, publicPoll(poll), answer),
       json: publicPoll,
       // Votes move what is shown and leave the version alone.
@@ -87,12 +87,12 @@ export const pollsRoutes = [
   }, async (c, { body: { options, closes_at: closesAt, ...body } }) => {
     const id = await nextId(c.get("services").sql, "poll");
     const at = await clock(c.get("services").sql);
-    const { events: [event] } = await write(
+    const { events: [event] } = await handleCommand(
       c,
       () => openPoll(id, { ...body, options: named(options), closesAt }, at),
     );
     if (event?.type !== "PollOpened") throw new AppError("conflict", "not opened");
-    return done(c, {
+    return sendCommandResult(c, {
       status: 201,
       json: { id: event.data.id, message: "Created" },
       location: `/polls/${event.data.id}`,
@@ -115,20 +115,20 @@ export const pollsRoutes = [
     again: (c, refused) => againOn(c, refused, findPoll, pollAgain),
   }, async (c, { params, body: { options, closes_at: closesAt, ...body } }) => {
     const at = await clock(c.get("services").sql);
-    const { events } = await write(c, async (read) => {
+    const { events } = await handleCommand(c, async (read) => {
       const state = foldPoll(await read(pollStream(params.id)));
       const given = c.get("body").form && options ? reworded(options, state?.options) : options;
       const named_ = given ? { options: named(given, state?.options) } : {};
       return changePoll(state, { ...body, ...named_, closesAt, ifMatch: ifMatch(c) }, at);
     });
-    return done(c, {
+    return sendCommandResult(c, {
       json: { id: params.id, message: "Updated" },
       location: `/polls/${params.id}`,
       etag: events.at(-1)?.version,
     });
   }),
 
-  verb({
+  commandEndpoint({
     method: "delete",
     path: "/polls/:id",
     summary: "Take a poll out of every read",
@@ -139,7 +139,7 @@ export const pollsRoutes = [
     next: DESK,
   }, async (read, { c, id }) => deletePoll(foldPoll(await read(pollStream(id))), ifMatch(c))),
 
-  verb({
+  commandEndpoint({
     method: "post",
     path: "/polls/:id/close",
     summary: "Close a poll now",
@@ -152,13 +152,13 @@ export const pollsRoutes = [
     return closePoll(foldPoll(await read(pollStream(id))), "admin", ifMatch(c));
   }),
 
-  verb({
+  commandEndpoint({
     method: "post",
     path: "/polls/:id/reopen",
     summary: "Open a closed poll again",
     tag: TAG,
     access: "admin",
-    body: z.object({ closes_at: moment.default(null) }),
+    body: z.object({ closes_at: dateTime.default(null) }),
     replies: STALE,
     word: "Reopened",
     next: DESK,

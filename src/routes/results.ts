@@ -5,7 +5,7 @@ import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, idParams } from "../http/fields.ts";
-import { show } from "../http/respond.ts";
+import { sendQuery } from "../http/respond.ts";
 import { pollPage } from "../pages/polls.tsx";
 import { readHead, readStream } from "../store/read.ts";
 import { DEFAULT_POLL, type Poll } from "$projections/polls.ts";
@@ -63,7 +63,7 @@ export const resultsRoutes = [
     const { poll, answer } = await pollOr404(c, params.id);
     refuseHidden(poll);
     if (query.asOf !== undefined) return c.json(await resultsAsOf(c, params.id, query.asOf));
-    return await show<Poll>(c, answer, {
+    return await sendQuery<Poll>(c, answer, {
       page: (data) => pollPage(c, publicPoll(data), answer),
       json: resultsOf,
     });
@@ -101,7 +101,7 @@ export const resultsRoutes = [
   }, async (c) => {
     const { poll, answer } = await pollOr404(c, DEFAULT_POLL);
     refuseHidden(poll);
-    return await show<Poll>(c, answer, {
+    return await sendQuery<Poll>(c, answer, {
       json: ({ options }) => Object.fromEntries(options.map(({ id, votes }) => [id, votes])),
     });
   }),

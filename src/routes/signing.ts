@@ -5,18 +5,18 @@ import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { changed, idParams, text } from "../http/fields.ts";
-import { done, ifMatch } from "../http/respond.ts";
+import { ifMatch, sendCommandResult } from "../http/respond.ts";
 import { ensureVisitor } from "../http/visitor_cookie.ts";
 import { embeddedSignAgain } from "../pages/embed.tsx";
 import { signAgain } from "../pages/guestbook.tsx";
 import { changeAgain, mineAsPage } from "../pages/own_entries.tsx";
 import { clock } from "../store/database_clock.ts";
 import { nextId } from "../store/ids.ts";
-import { write } from "../http/handle_command.ts";
+import { handleCommand } from "../http/handle_command.ts";
 import { entriesBy, findEntry } from "$projections/guestbook.ts";
 import { asker, authorOf, entrySchema, isHeld, publicEntry } from "./entry_fields.ts";
 import { againOn } from "./stale.ts";
-import { STALE, verb } from "./verb.ts";
+import { commandEndpoint, STALE } from "./verb.ts";
 
 const TAG = "guestbook";
 
@@ -61,11 +61,14 @@ export function authored(base: "" | "/embed") {
       const author = authorOf(ensureVisitor(c)) ?? null;
       const held = isHeld(c);
       const id = await nextId(c.get("services").sql, "entry");
-      const { events: [event] } = await write(c, () => signEntry({ id, ...body, author, held }));
+      const { events: [event] } = await handleCommand(
+        c,
+        () => signEntry({ id, ...body, author, held }),
+      );
       if (event?.type !== "EntrySigned") throw new AppError("conflict", "not signed");
       const { data } = event;
       const json = { id: data.id, name: data.name, message: data.message, created_at: event.at };
-      return done(c, {
+      return sendCommandResult(c, {
         status: 201,
         json: data.held ? { ...json, held: true } : json,
         location: c.get("body").form ? afterSigning(c, data, base) : `/entries/${data.id}`,
@@ -113,20 +116,20 @@ export function authored(base: "" | "/embed") {
       again: (c, refused) => againOn(c, refused, findEntry, changeAgain),
     }, async (c, { params, body }) => {
       const who = await asker(c);
-      const { events } = await write(c, async (read) => {
+      const { events } = await handleCommand(c, async (read) => {
         const state = foldEntry(await read(entryStream(params.id)));
         return editEntry(state, { ...body, held: isHeld(c), ifMatch: ifMatch(c) }, who);
       });
       const [event] = events;
       const held = event?.type === "EntryEdited" && event.data.held;
-      return done(c, {
+      return sendCommandResult(c, {
         json: { id: params.id, message: "Updated", ...(held ? { held } : {}) },
         location: `${base}/entries/mine?changed=${params.id}`,
         etag: event?.version,
       });
     }),
 
-    verb({
+    commandEndpoint({
       method: "delete",
       path: `${base}/entries/:id`,
       summary: "Take an entry away for good: by its author for 15 minutes, by an admin always",

@@ -16,14 +16,14 @@ import { refuseFuture } from "./as_of.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { asOf, changed, email, id, idParams, isoDate, oldestFirst, text } from "../http/fields.ts";
-import { done, ifMatch, nextLink, show } from "../http/respond.ts";
+import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { userAgain, userPage, usersPage } from "../pages/users.tsx";
 import { nextId } from "../store/ids.ts";
 import { readStream } from "../store/read.ts";
-import { type ReadStream, write } from "../http/handle_command.ts";
+import { handleCommand, type ReadStream } from "../http/handle_command.ts";
 import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
 import { againOn } from "./stale.ts";
-import { STALE, verb } from "./verb.ts";
+import { commandEndpoint, STALE } from "./verb.ts";
 
 const TAG = "users";
 
@@ -74,7 +74,7 @@ export const usersRoutes = [
       projection: "users",
       load: (sql) => listUsers(sql, { limit, after }),
     });
-    return await show<UserPage>(c, answer, {
+    return await sendQuery<UserPage>(c, answer, {
       variant: variantOf(c),
       page: ({ users, next }) =>
         usersPage(c, { users: users.map((one) => shownUser(c, one)), next, paged: after > 0 }),
@@ -101,7 +101,7 @@ export const usersRoutes = [
     if (query.asOf !== undefined && answer.text !== "null") {
       return await userAsOf(c, params.id, query.asOf);
     }
-    return await show<UserRow>(c, answer, {
+    return await sendQuery<UserRow>(c, answer, {
       variant: variantOf(c),
       page: (data) => userPage(c, { ...shownUser(c, data), version: data.version }),
       json: (data) => shownUser(c, data),
@@ -125,14 +125,14 @@ export const usersRoutes = [
     again: userAgain,
   }, async (c, { body }) => {
     const id = await nextId(c.get("services").sql, "user");
-    const { events: [event] } = await write(
+    const { events: [event] } = await handleCommand(
       c,
       async (read) =>
         registerUser({ id, ...body }, await readClaim(read, claimStream(c, body.email))),
     );
     if (event?.type !== "UserRegistered") throw new AppError("conflict", "not registered");
     const { data, at } = event;
-    return done(c, {
+    return sendCommandResult(c, {
       status: 201,
       json: { ...shownUser(c, { ...data, created_at: at.toISOString() }), message: "Created" },
       location: `/users/${data.id}`,
@@ -155,7 +155,7 @@ export const usersRoutes = [
     },
     again: (c, refused) => againOn(c, refused, findUser, userAgain),
   }, async (c, { params, body }) => {
-    const { events } = await write(c, async (read) => {
+    const { events } = await handleCommand(c, async (read) => {
       const state = foldUser(await read(userStream(params.id)));
       const claims = state && body.email !== undefined
         ? {
@@ -165,14 +165,14 @@ export const usersRoutes = [
         : undefined;
       return changeUser(state, { ...body, ifMatch: ifMatch(c) }, claims);
     });
-    return done(c, {
+    return sendCommandResult(c, {
       json: { id: params.id, message: "Updated" },
       location: `/users/${params.id}`,
       etag: events.find(({ type }) => type === "UserChanged")?.version,
     });
   }),
 
-  verb({
+  commandEndpoint({
     method: "delete",
     path: "/users/:id",
     summary: "Take a user out of every read",
@@ -186,7 +186,7 @@ export const usersRoutes = [
     return deleteUser(state, await readClaim(read, state?.claim ?? ""), ifMatch(c));
   }),
 
-  verb({
+  commandEndpoint({
     method: "post",
     path: "/users/:id/erase",
     summary: "Erase a user's personal fields for good",

@@ -5,8 +5,8 @@ import type { Decision } from "../commands/decision.ts";
 import type { Context } from "../http/context.ts";
 import { type Access, endpoint, type Reply } from "../http/endpoint.ts";
 import { changed, idParams } from "../http/fields.ts";
-import { done } from "../http/respond.ts";
-import { type ReadStream, write } from "../http/handle_command.ts";
+import { sendCommandResult } from "../http/respond.ts";
+import { handleCommand, type ReadStream } from "../http/handle_command.ts";
 
 type Verb<Fields extends z.ZodType> = {
   method: "post" | "delete";
@@ -31,7 +31,7 @@ type Asked<Fields extends z.ZodType> = {
 /** Where a verb honours If-Match. */
 export const STALE: Record<number, Reply> = { 412: { description: "Changed since it was read" } };
 
-export function verb<Fields extends z.ZodType>(
+export function commandEndpoint<Fields extends z.ZodType>(
   { word, next, replies, ...spec }: Verb<Fields>,
   decide: (read: ReadStream, asked: Asked<Fields>) => Promise<Decision>,
 ) {
@@ -44,8 +44,8 @@ export function verb<Fields extends z.ZodType>(
       ...replies,
     },
   }, async (c, { params: { id }, body }) => {
-    await write(c, (read) => decide(read, { c, id, body }));
+    await handleCommand(c, (read) => decide(read, { c, id, body }));
     const location = typeof next === "string" ? next : next(id);
-    return done(c, { json: { id, message: word }, location });
+    return sendCommandResult(c, { json: { id, message: word }, location });
   });
 }

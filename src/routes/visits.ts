@@ -3,7 +3,7 @@ import { z } from "zod";
 import { countView } from "../commands/visits.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { write } from "../http/handle_command.ts";
+import { handleCommand } from "../http/handle_command.ts";
 import { viewsOf } from "$projections/visits.ts";
 
 const page = z.string().regex(/^[\w/.~-]{1,100}$/, "is not a page's path");
@@ -27,7 +27,10 @@ export async function seen(c: Context, page: string): Promise<number> {
 
 /** A view that is safe to repeat goes straight into the log, which remembers its key. */
 async function countOnce(c: Context, page: string): Promise<number> {
-  const { events: [event] } = await write(c, async () => countView(page, await total(c, page)));
+  const { events: [event] } = await handleCommand(
+    c,
+    async () => countView(page, await total(c, page)),
+  );
   const shown = event?.type === "VisitsCounted" ? event.data.shown : undefined;
   if (shown === undefined) return await total(c, page);
   await c.get("services").visits.showed(page, shown);

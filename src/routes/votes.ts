@@ -9,15 +9,15 @@ import {
   withdrawVote,
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
-import type { Refused } from "../http/form_errors.ts";
+import type { RejectedForm } from "../http/form_errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
-import { done } from "../http/respond.ts";
+import { sendCommandResult } from "../http/respond.ts";
 import { digestFor, ensureVisitor } from "../http/visitor_cookie.ts";
 import { ballotPage, pollPage } from "../pages/polls.tsx";
 import { readStream } from "../store/read.ts";
-import { write } from "../http/handle_command.ts";
+import { handleCommand } from "../http/handle_command.ts";
 import { DEFAULT_POLL } from "$projections/polls.ts";
 import { pollOr404 } from "./poll_answer.ts";
 import {
@@ -29,7 +29,7 @@ import {
   resultsShown,
   voteSchema,
 } from "./poll_fields.ts";
-import { verb } from "./verb.ts";
+import { commandEndpoint } from "./verb.ts";
 
 const TAG = "polls";
 
@@ -53,7 +53,7 @@ async function cast(c: Context, poll: number, options: string[]): Promise<Cast> 
   const isNew = c.get("visitor") === undefined && c.req.header("idempotency-key") === undefined;
   const voter = voterIn(poll, ensureVisitor(c));
   const stream = ballotStream(poll, voter);
-  const { events: [event], position } = await write(c, async (read) => {
+  const { events: [event], position } = await handleCommand(c, async (read) => {
     const state = foldPoll(await read(pollStream(poll)));
     return castVote(state, foldBallot(isNew ? [] : await read(stream)), { voter, options });
   });
@@ -88,14 +88,14 @@ export function voting(base: "/polls" | "/embed/polls") {
       again: (c, refused) => voteAgain(c, base, refused),
     }, async (c, { params, body }) => {
       const { status, ...json } = await cast(c, params.id, body.option);
-      return done(c, {
+      return sendCommandResult(c, {
         status,
         json,
         location: `${base}/${params.id}/mine?thanks=${json.receipt}`,
       });
     }),
 
-    verb({
+    commandEndpoint({
       method: "delete",
       path: `${base}/:id/votes`,
       summary: "Withdraw this voter's vote",
@@ -146,7 +146,7 @@ export function voting(base: "/polls" | "/embed/polls") {
   ];
 }
 
-async function voteAgain(c: Context, base: "/polls" | "/embed/polls", refused: Refused) {
+async function voteAgain(c: Context, base: "/polls" | "/embed/polls", refused: RejectedForm) {
   const { poll, answer } = await pollOr404(c, Number(c.req.param("id")));
   return pollPage(c, publicPoll(poll), { base, position: answer.position, refused });
 }
@@ -169,7 +169,7 @@ export const oldVote = endpoint({
   },
 }, async (c, { body }) => {
   const { status: _, ...vote } = await cast(c, DEFAULT_POLL, body.option);
-  return done(c, {
+  return sendCommandResult(c, {
     json: { status: "Queued", message: "Vote received", ...vote },
     location: `/polls/${DEFAULT_POLL}/mine?thanks=${vote.receipt}`,
   });

@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import { AppError, reason } from "../errors.ts";
 import { delay } from "../async/delay.ts";
 import { digest } from "./secrets.ts";
-import type { RedisLink } from "../connections/redis.ts";
+import type { RedisClient } from "../connections/redis.ts";
 
 export const SESSION_SECONDS = 12 * 3600;
 const PREFIX = "tallybook:s:";
@@ -13,10 +13,10 @@ const WRITE_MS = 1500;
 const RETRY_MS = 50;
 
 export class Sessions {
-  readonly #link: RedisLink | undefined;
+  readonly #link: RedisClient | undefined;
   readonly #own = new Map<string, number>();
 
-  constructor(link?: RedisLink) {
+  constructor(link?: RedisClient) {
     this.#link = link;
   }
 

@@ -9,11 +9,11 @@ import {
   findVersions,
   type Head,
   type Idempotency,
+  type IdempotencyRecord,
   idOf,
-  type Known,
   lockCounter,
-  type Taken,
   write,
+  type WriteSet,
 } from "./append_statements.ts";
 
 export type Expected = number | "none" | "exists" | "any";
@@ -25,7 +25,7 @@ export type Append = {
   /** Streams this relies on and does not write to, at the version it saw. */
   guards?: Guard[];
   /** Refused once the database's clock has passed this. */
-  before?: Date;
+  notAfter?: Date;
   meta: Meta;
   /** Streams whose personal fields go for ever, in the same transaction. */
   erase?: string[];
@@ -52,54 +52,54 @@ export type Outcome =
  * `applyApart` holds each failure in a savepoint of its own.
  */
 export type Hook<State = unknown> = {
-  prelude(tx: Tx): Promise<State>;
+  loadState(tx: Tx): Promise<State>;
   apply(tx: Tx, events: Recorded[], state: State): Promise<void>;
-  applyApart?(tx: Tx, events: Recorded[], state: State): Promise<void>;
+  applyIsolated?(tx: Tx, events: Recorded[], state: State): Promise<void>;
 };
 
-export type BatchOptions = { hook?: Hook; apart?: boolean };
+export type BatchOptions = { hook?: Hook; isolated?: boolean };
 
-type Facts = { head: Head; versions: Map<string, number>; known: Map<string, Known> };
+type Facts = { head: Head; versions: Map<string, number>; known: Map<string, IdempotencyRecord> };
 
 export async function writeBatch(
   tx: Tx,
   batch: Prepared[],
-  { hook, apart }: BatchOptions = {},
+  { hook, isolated }: BatchOptions = {},
 ): Promise<Outcome[]> {
   // Small ones first: what is sent without a turn in between is one packet, up to the first large one.
   const [head, state, versions, known] = await Promise.all([
     lockCounter(tx),
-    hook?.prelude(tx),
+    hook?.loadState(tx),
     findVersions(tx, streamsOf(batch)),
     findKnown(tx, batch.flatMap(({ append }) => append.idempotency ?? [])),
   ]);
   const facts = { head, versions, known };
-  const taken: Taken = { rows: [], keys: new Map(), erase: [], idempotency: [] };
+  const taken: WriteSet = { rows: [], keys: new Map(), erase: [], idempotency: [] };
   const outcomes = batch.map((prepared) => decide(prepared, facts, taken));
   if (taken.rows.length + taken.erase.length + taken.idempotency.length === 0) return outcomes;
   const events = taken.rows.map((row) => row.event);
   const inLog = () => write(tx, taken, facts.head);
-  const inRows = () => hook && setRows(tx, hook, { events, state, apart });
+  const inRows = () => hook && setRows(tx, hook, { events, state, isolated });
   // Sent together, without a turn in between: the connection keeps their order. The events are the large
   // statement, so they go last; but never inside the savepoint of a projection that may be rolled back.
-  await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);
+  await Promise.all(isolated ? [inLog(), inRows()] : [inRows(), inLog()]);
   return outcomes;
 }
 
-type Setting = { events: Recorded[]; state: unknown; apart?: boolean };
+type Setting = { events: Recorded[]; state: unknown; isolated?: boolean };
 
-async function setRows(tx: Tx, hook: Hook, { events, state, apart }: Setting): Promise<void> {
-  if (apart && hook.applyApart) await hook.applyApart(tx, events, state);
+async function setRows(tx: Tx, hook: Hook, { events, state, isolated }: Setting): Promise<void> {
+  if (isolated && hook.applyIsolated) await hook.applyIsolated(tx, events, state);
   else await hook.apply(tx, events, state);
 }
 
-function decide(prepared: Prepared, facts: Facts, taken: Taken): Outcome {
+function decide(prepared: Prepared, facts: Facts, taken: WriteSet): Outcome {
   const { append } = prepared;
   const seen = append.idempotency && facts.known.get(idOf(append.idempotency));
   if (append.idempotency && seen) return repeat(append.idempotency, seen);
   const error = refusal(append, facts);
   if (error) return { error };
-  const events = prepared.events.map((event) => take(event, prepared, facts, taken));
+  const events = prepared.events.map((event) => accept(event, prepared, facts, taken));
   for (const [stream, key] of prepared.keys) taken.keys.set(stream, key);
   taken.erase.push(...append.erase ?? []);
   // Where nothing had to be written, an empty range at the head is the answer to repeat.
@@ -113,7 +113,7 @@ function decide(prepared: Prepared, facts: Facts, taken: Taken): Outcome {
   return { events, first, last, replayed: false };
 }
 
-function repeat(asked: Idempotency, known: Known): Outcome {
+function repeat(asked: Idempotency, known: IdempotencyRecord): Outcome {
   try {
     sameRequest(asked, known);
     return { first: known.first, last: known.last, replayed: true };
@@ -130,7 +130,7 @@ export function sameRequest(asked: Idempotency, known: { fingerprint: string }):
   throw new AppError("invalid", message);
 }
 
-function refusal({ streams, guards, before }: Append, { head, versions }: Facts) {
+function refusal({ streams, guards, notAfter }: Append, { head, versions }: Facts) {
   for (const { stream, version } of guards ?? []) {
     const actual = versions.get(stream) ?? 0;
     if (actual !== version) return versionConflict(stream, version, actual);
@@ -143,8 +143,8 @@ function refusal({ streams, guards, before }: Append, { head, versions }: Facts)
     }
   }
   // Last: who was overtaken may have seen an older deadline than the one that holds.
-  if (before && head.at >= before) {
-    return new AppError("conflict", `too late: closed at ${before.toISOString()}`);
+  if (notAfter && head.at >= notAfter) {
+    return new AppError("conflict", `too late: closed at ${notAfter.toISOString()}`);
   }
 }
 
@@ -160,11 +160,11 @@ function versionConflict(stream: string, expected: Expected, actual: number): Ap
   return new AppError("conflict", message, { stream, actual });
 }
 
-function take(
+function accept(
   { stream, event, data }: PreparedEvent,
   { append: { meta }, meta: metaText }: Prepared,
   facts: Facts,
-  taken: Taken,
+  taken: WriteSet,
 ): Recorded {
   const version = (facts.versions.get(stream) ?? 0) + 1;
   const position = facts.head.position + 1;

@@ -7,15 +7,15 @@ import { deleteKeys, insertKeys } from "./personal_data.ts";
 
 export type Idempotency = { scope: string; key: string; fingerprint: string };
 export type Head = { position: number; seal: string; at: Date };
-export type Known = Idempotency & { first: number; last: number };
+export type IdempotencyRecord = Idempotency & { first: number; last: number };
 export type Row = { event: Recorded; data: string; meta: string };
 
 /** What a batch came to. */
-export type Taken = {
+export type WriteSet = {
   rows: Row[];
   keys: Map<string, Uint8Array>;
   erase: string[];
-  idempotency: Known[];
+  idempotency: IdempotencyRecord[];
 };
 
 export const IDEMPOTENCY_HOURS = 24;
@@ -44,9 +44,12 @@ export async function findVersions(tx: Tx, streams: string[]): Promise<Map<strin
   return new Map(rows.map((row) => [row.stream, row.version]));
 }
 
-export async function findKnown(tx: Tx, asked: Idempotency[]): Promise<Map<string, Known>> {
+export async function findKnown(
+  tx: Tx,
+  asked: Idempotency[],
+): Promise<Map<string, IdempotencyRecord>> {
   if (asked.length === 0) return new Map();
-  const rows = await tx<Known[]>`
+  const rows = await tx<IdempotencyRecord[]>`
     select i.scope, i.key, i.fingerprint, i.first, i.last
     from unnest(${asked.map((a) => a.scope)}::text[], ${asked.map((a) => a.key)}::text[])
       asked(scope, key)
@@ -55,7 +58,7 @@ export async function findKnown(tx: Tx, asked: Idempotency[]): Promise<Map<strin
   return new Map(rows.map((row) => [idOf(row), row]));
 }
 
-export async function write(tx: Tx, taken: Taken, head: Head): Promise<void> {
+export async function write(tx: Tx, taken: WriteSet, head: Head): Promise<void> {
   await Promise.all([
     moveCounter(tx, head),
     insertKeys(tx, taken.keys),
@@ -82,7 +85,7 @@ async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
     ) with ordinality e(stream, version, type, data, meta, seal, nth)`;
 }
 
-async function insertIdempotency(tx: Tx, entries: Known[]): Promise<void> {
+async function insertIdempotency(tx: Tx, entries: IdempotencyRecord[]): Promise<void> {
   if (entries.length === 0) return;
   await tx`
     insert into idempotency (scope, key, fingerprint, first, last, at)

@@ -2,7 +2,7 @@
 // together into the next one (group commit), each with its own outcome.
 import { setImmediate } from "node:timers";
 import type { Recorded } from "$events/mod.ts";
-import { alarmIn } from "../async/deadline.ts";
+import { setCoarseTimeout } from "../async/deadline.ts";
 import {
   asUnavailable,
   inTransaction,
@@ -121,7 +121,7 @@ export class Appender {
           else resolve(outcome);
         },
       };
-      const callOff = alarmIn(this.#options.deadlineMs ?? 8000, () => {
+      const callOff = setCoarseTimeout(this.#options.deadlineMs ?? 8000, () => {
         const message = "the log did not answer in time: the outcome is not known";
         waiting.settle({ failure: new AppError("unavailable", message, { retryAfter: 2 }) });
       });
@@ -166,15 +166,15 @@ export class Appender {
     try {
       return await this.#transaction(batch, false);
     } catch (error) {
-      if (!this.#options.hook?.applyApart || isConnectionError(error)) throw error;
+      if (!this.#options.hook?.applyIsolated || isConnectionError(error)) throw error;
       return await this.#transaction(batch, true);
     }
   }
 
   /** The level is named: a stricter default would not see what the lock's last holder wrote. */
-  #transaction(batch: Prepared[], apart: boolean): Promise<Outcome[]> {
+  #transaction(batch: Prepared[], isolated: boolean): Promise<Outcome[]> {
     const work = async (tx: Tx) => {
-      const outcomes = await writeBatch(tx, batch, { hook: this.#options.hook, apart });
+      const outcomes = await writeBatch(tx, batch, { hook: this.#options.hook, isolated });
       this.#last = eventsOf(outcomes).at(-1)?.position ?? 0;
       return outcomes;
     };

@@ -4,7 +4,7 @@ import type { EventType } from "$events/mod.ts";
 import type { Sql } from "../connections/postgres.ts";
 import type { KeyLine } from "./key_export.ts";
 import { findKeys, type Keys } from "./personal_data.ts";
-import { isShut, type StoredEvent } from "./read.ts";
+import { isUndecryptable, type StoredEvent } from "./read.ts";
 
 const PAGE = 5000;
 
@@ -61,7 +61,7 @@ function isSame(key: Uint8Array, now: Uint8Array | undefined): boolean {
 
 function opens(event: StoredEvent, keys: Keys): boolean {
   return keys.has(event.stream) && JSON.stringify(event.data).includes('"$enc"') &&
-    !isShut(event, keys);
+    !isUndecryptable(event, keys);
 }
 
 async function personalEvents(sql: Sql, streams: string[]): Promise<StoredEvent[]> {

@@ -183,13 +183,18 @@ export async function stillUnreadable(sql: Sql): Promise<string[]> {
     select position, stream, version, type, data, meta, at, seal
     from events where stream = any(${streams}::text[])`;
   const keys = await keysFor(sql, rows);
-  const still = new Set(rows.filter((row) => isShut(row, keys)).map(({ stream }) => stream));
+  const still = new Set(
+    rows.filter((row) => isUndecryptable(row, keys)).map(({ stream }) => stream),
+  );
   for (const stream of streams) if (!still.has(stream)) unreadable.forget(stream);
   return [...still].sort();
 }
 
 /** Whether the key that is there does not open its text. */
-export function isShut({ stream, type, data }: Omit<StoredEvent, "meta">, keys: Keys): boolean {
+export function isUndecryptable(
+  { stream, type, data }: Omit<StoredEvent, "meta">,
+  keys: Keys,
+): boolean {
   return isEventType(type) && decrypt(type, data, { stream, key: keys.get(stream) }).unreadable;
 }
 

@@ -6,7 +6,7 @@ import { readStream } from "./read.ts";
 
 const MAX_KEPT = 200;
 
-export class Streams {
+export class StreamCache {
   readonly #sql: Sql;
   readonly #kept = new Map<string, Promise<Recorded[]>>();
 
@@ -28,11 +28,11 @@ export class Streams {
   };
 
   /** Whether a read of it would be answered from memory. */
-  keeps(stream: string): boolean {
+  has(stream: string): boolean {
     return this.#kept.has(stream);
   }
 
-  forget(stream: string): void {
+  invalidate(stream: string): void {
     this.#kept.delete(stream);
   }
 }

@@ -10,13 +10,13 @@ export type SubscribeOptions = Page & {
 };
 
 /** Told when the log grew: in this process by the appender, elsewhere by the database's NOTIFY. */
-export class Wakeups implements AsyncDisposable {
+export class AppendSignal implements AsyncDisposable {
   readonly #waiting = new Set<() => void>();
   #unlisten: (() => Promise<void>) | undefined;
   #told = 0;
 
   /** The last position that a notification has named. */
-  get told(): number {
+  get lastNotified(): number {
     return this.#told;
   }
 
@@ -63,7 +63,7 @@ export class Wakeups implements AsyncDisposable {
 /** Pages of events after a position, for ever; a database that is away is waited for. */
 export async function* subscribe(
   sql: Sql,
-  wakeups: Wakeups,
+  wakeups: AppendSignal,
   options: SubscribeOptions = {},
 ): AsyncGenerator<Recorded[]> {
   const { signal, pollMs = 1000, ...page } = options;

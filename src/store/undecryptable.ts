@@ -6,7 +6,7 @@ const MOST = 1000;
 
 type Place = { stream: string; position: number };
 
-class Unreadable {
+class UndecryptableStreams {
   readonly #streams = new Set<string>();
 
   get streams(): string[] {
@@ -24,4 +24,4 @@ class Unreadable {
   }
 }
 
-export const unreadable = new Unreadable();
+export const unreadable = new UndecryptableStreams();

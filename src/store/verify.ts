@@ -3,7 +3,7 @@ import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Head } from "./signed_head.ts";
 import { findKeys } from "./personal_data.ts";
-import { isShut, readHead } from "./read.ts";
+import { isUndecryptable, readHead } from "./read.ts";
 import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./hash_chain.ts";
 
 /** An event whose seal fits, and whose text does not open with the key that is there. */
@@ -50,7 +50,7 @@ export async function verifyLog(sql: Sql, options: VerifyOptions = {}): Promise<
 async function shutIn(sql: Sql, rows: Stored[]): Promise<Shut[]> {
   const personal = rows.filter(({ data }) => data.includes('"$enc"'));
   const keys = await findKeys(sql, personal.map(({ stream }) => stream));
-  return personal.filter((row) => isShut({ ...row, data: JSON.parse(row.data) }, keys))
+  return personal.filter((row) => isUndecryptable({ ...row, data: JSON.parse(row.data) }, keys))
     .map(({ position, stream }) => ({ position, subject: stream }));
 }
 

@@ -3,13 +3,13 @@
 // a crash between the two counts nothing twice and loses nothing.
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import { isUnanswered, type RedisLink } from "../connections/redis.ts";
+import { isUnanswered, type RedisClient } from "../connections/redis.ts";
 import { countVisits } from "../commands/visits.ts";
 import { reason } from "../errors.ts";
 import { delay } from "../async/delay.ts";
 import type { Job } from "../leader/leader.ts";
 import { log } from "../log.ts";
-import type { ShownTotals } from "./high_water_marks.ts";
+import type { HighWaterMarks } from "./high_water_marks.ts";
 import type { Appender } from "../store/appender.ts";
 
 const PENDING = "tallybook:visits";
@@ -37,18 +37,18 @@ type Counts = Map<string, number>;
 type Aside = { name: string; counts: Counts };
 
 export class Visits implements AsyncDisposable {
-  readonly #link: RedisLink | undefined;
+  readonly #link: RedisClient | undefined;
   readonly #appender: Appender;
   /** Counted by this process because Redis was not there. */
   #counted: Counts = new Map();
   #aside: Aside[] = [];
-  readonly #shown: ShownTotals;
+  readonly #shown: HighWaterMarks;
   #flushing: Promise<void> = Promise.resolve();
   #busy = 0;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #recent = new Map<string, { total: Promise<number>; until: number }>();
 
-  constructor(appender: Appender, { shown, link }: { shown: ShownTotals; link?: RedisLink }) {
+  constructor(appender: Appender, { shown, link }: { shown: HighWaterMarks; link?: RedisClient }) {
     this.#appender = appender;
     this.#shown = shown;
     this.#link = link;
@@ -56,7 +56,7 @@ export class Visits implements AsyncDisposable {
   }
 
   async count(page: string, by = 1): Promise<void> {
-    if (!this.#link?.closedCircuit) return add(this.#counted, page, by);
+    if (!this.#link?.isAvailable) return add(this.#counted, page, by);
     try {
       await this.#link.run((redis) => redis.hincrby(PENDING, page, by));
     } catch (error) {
@@ -151,7 +151,7 @@ export class Visits implements AsyncDisposable {
 
   /** Undefined where Redis did not answer. */
   async #asked<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result | undefined> {
-    if (!this.#link?.closedCircuit) return undefined;
+    if (!this.#link?.isAvailable) return undefined;
     try {
       return await this.#link.run(work);
     } catch (error) {

@@ -8,7 +8,7 @@ const MAX_PAGES = 10_000;
 
 type Totals = Map<string, number>;
 
-export class ShownTotals {
+export class HighWaterMarks {
   /** Undefined where no other process shows any. */
   readonly #shared: Sql | undefined;
   #own: Totals = new Map();

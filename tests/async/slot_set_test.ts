@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Bag } from "$src/async/slot_set.ts";
+import { SlotSet } from "$src/async/slot_set.ts";
 
 // What a long life of comings and goings leaves in the heap, when only the young part is collected.
 const CHURN = `
@@ -26,7 +26,7 @@ const CHURN = `
 
 describe("Bag", () => {
   it("holds what was added and not taken out, in that order", () => {
-    const bag = new Bag<string>();
+    const bag = new SlotSet<string>();
     const [one, , three] = ["one", "two", "three"].map((item) => bag.add(item));
     one?.();
     one?.();
@@ -37,7 +37,7 @@ describe("Bag", () => {
   });
 
   it("gives what is there still when others go while it is gone through", () => {
-    const bag = new Bag<() => void>();
+    const bag = new SlotSet<() => void>();
     const seen: string[] = [];
     const last = () => leave();
     bag.add(() => {

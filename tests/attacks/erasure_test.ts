@@ -7,7 +7,7 @@ import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 import { Client } from "../support/client.ts";
 import { opened } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const ACCEPTS = ["text/html", "application/json", "*/*", "application/atom+xml"];
 /** Nginx removes files that nobody asked for within 30 s, and looks for them every ten. */
@@ -154,7 +154,7 @@ describe("erased, deleted and hidden text", () => {
   });
 
   it("does not come back while every replica is down, at once and after a minute", async () => {
-    await until(async () => (await client.get("/items")).status === 200);
+    await waitFor(async () => (await client.get("/items")).status === 200);
     for (const app of stack.apps) await app.kill();
     const began = performance.now();
     const seen = await lookAtAnswers("down");
@@ -162,7 +162,7 @@ describe("erased, deleted and hidden text", () => {
       [...seen].every((each) => /^(200 (HIT|STALE)|404 (HIT|STALE)|503)/.test(each)),
       `${[...seen]}`,
     );
-    await until(async () => (await filesWithText()).length === 0, GONE_MS, "files to be gone");
+    await waitFor(async () => (await filesWithText()).length === 0, GONE_MS, "files to be gone");
     await new Promise((done) =>
       setTimeout(done, Math.max(0, GONE_MS - (performance.now() - began)))
     );

@@ -9,7 +9,7 @@ import { LONG, seed } from "../faults/long.ts";
 import { checkLog, healthy } from "../faults/outcome.ts";
 import { random } from "../faults/random.ts";
 import { trial } from "../support/trial.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { mutated } from "./grammar.ts";
 import { raw, statusesIn } from "./raw.ts";
 
@@ -69,7 +69,7 @@ describe(`fuzzed requests (TEST_SEED=${seed})`, () => {
         assertEquals(bad.slice(0, 3), [], `${bad.length} of ${sent}`);
         assertEquals(stack.apps[0]?.pid, pid, "the same process");
         await healthy(stack.apps);
-        const after = await until(
+        const after = await waitFor(
           async () => {
             const now = await memory();
             return now < before + MORE_MEMORY_MB ? now : false;

@@ -2,14 +2,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { startStack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("a hostile dependency", () => {
   it("reads no other file, calls nowhere else, runs nothing, writes no code", async () => {
     const script = "tests/attacks/hostile_app.ts";
     const starting = startStack({ replicas: 1, app: script });
     await using stack = await starting;
-    const said = await until(
+    const said = await waitFor(
       () => {
         const text = Deno.readTextFileSync(stack.keeper.logFile("app-1"));
         return text.includes("tried all") ? text : false;

@@ -14,7 +14,7 @@ import { random } from "../faults/random.ts";
 import type { Client } from "../support/api.ts";
 import { openService } from "../support/service.ts";
 import { trial } from "../support/trial.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { type Foreign, foreign } from "./foreign.ts";
 
 const LOGS = LONG ? 20 : 3;
@@ -120,7 +120,7 @@ async function write(client: Client, n: number, why: string): Promise<void> {
 
 /** Each projection stands at the head, or says why it stopped before an event of its own. */
 async function settled(sql: Sql): Promise<string[]> {
-  return await until(
+  return await waitFor(
     async () => {
       const { position: head } = await readHead(sql);
       const states = await projectionStates(sql);

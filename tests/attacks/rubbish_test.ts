@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { healthy } from "../faults/outcome.ts";
 
 const PAGES = ["/", "/entries", "/polls", "/polls/1", "/results", "/users", "/items", "/feed.atom"];
@@ -57,7 +57,7 @@ describe("rubbish in Redis", () => {
     const [url = ""] = stack.appUrls;
     const ask = (path: string) => fetch(url + path, { headers: { accept: "application/json" } });
     const right = new Map<string, string>();
-    await until(
+    await waitFor(
       async () => {
         for (const path of PAGES.slice(1)) right.set(path, await (await ask(path)).text());
         return (await redis.keys("tallybook:v:*")).length >= 6;
@@ -84,7 +84,7 @@ describe("rubbish in Redis", () => {
     const ask = (path: string) => fetch(url + path, { headers: { accept: "application/json" } });
     const right = await (await ask("/polls/1")).text();
     const [items = "", poll = ""] = ["tallybook:v:items:100:0", "tallybook:v:poll:1"];
-    await until(
+    await waitFor(
       async () => {
         for (const path of ["/polls/1", "/items"]) await (await ask(path)).body?.cancel();
         return await redis.exists(items, poll) === 2;

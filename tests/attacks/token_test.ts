@@ -6,7 +6,7 @@ import { describe, it } from "@std/testing/bdd";
 import { Hono } from "hono";
 import type { Env } from "$src/http/context.ts";
 import { isAdmin } from "$src/http/access.ts";
-import { Limits } from "$src/http/rate_limit.ts";
+import { RateLimit } from "$src/http/rate_limit.ts";
 import { digest, sameDigest } from "$src/security/secrets.ts";
 import type { Services } from "$src/services.ts";
 
@@ -23,7 +23,7 @@ const guesses: Record<string, string> = {
 type Tried = { status: string; read: string[] };
 
 /** The guard of every request, and what it read of the services to decide. */
-async function guarded(limits: Limits, guess: string, client = "a client"): Promise<Tried> {
+async function guarded(limits: RateLimit, guess: string, client = "a client"): Promise<Tried> {
   const read: string[] = [];
   const known: Record<string, unknown> = { adminDigest: () => Promise.resolve(digest(TOKEN)) };
   const services = new Proxy(known, {
@@ -72,7 +72,7 @@ describe("a guessed token", () => {
   });
 
   it("is held against the digest and nothing else by the guard of every request", async () => {
-    const limits = new Limits();
+    const limits = new RateLimit();
     assertEquals(await guarded(limits, TOKEN), { status: "admin", read: ["adminDigest"] });
     for (const guess of Object.values(guesses)) {
       const tried = await guarded(limits, guess);
@@ -87,7 +87,7 @@ describe("a guessed token", () => {
   });
 
   it("after ten wrong ones is refused as too many, and the right one is taken all the same", async () => {
-    const limits = new Limits();
+    const limits = new RateLimit();
     for (let i = 0; i < 10; i++) {
       assertEquals((await guarded(limits, `guess ${i}`)).status, "visitor", "no token at all");
       assertEquals((await guarded(limits, `guess-${i}`)).status, "unauthorized");

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { openStack, post } from "./browser.ts";
 
 const LISTENERS = 1000;
@@ -99,11 +99,11 @@ describe(`${LISTENERS} listeners on one poll`, () => {
         .catch((error) => over.signal.aborted || lost.push(String(error)));
     }
     using _ending = { [Symbol.dispose]: () => over.abort() };
-    await until(() => all.every(({ votes }) => votes === 0), 60_000, "everybody to listen");
+    await waitFor(() => all.every(({ votes }) => votes === 0), 60_000, "everybody to listen");
     const began = performance.now();
     const votes = await voteSteadily(`${path}/votes`);
     const took = performance.now() - began;
-    await until(
+    await waitFor(
       () => all.every((heard) => heard.votes === votes.length),
       30_000,
       "the last number",

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { heading, openBrowser, openStack, post, visitor } from "./browser.ts";
 
 let stack: Stack;
@@ -99,7 +99,7 @@ describe("an open page", () => {
       await app.start();
     }
     for (let i = 0; i < 3; i++) {
-      await until(async () =>
+      await waitFor(async () =>
         (await post(stack.url, `/polls/${id}/votes`, { option: "Tea" })).status === 201
       );
     }

@@ -8,7 +8,7 @@ import { connect, type Sql } from "$src/connections/postgres.ts";
 import { liveHook } from "$src/projector/projector.ts";
 import { Appender } from "$src/store/appender.ts";
 import { projections } from "$projections/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { logIn, openBrowser, openStack, visitor } from "./browser.ts";
 
 const ENTRIES = 6500;
@@ -88,7 +88,7 @@ describe("the bar of a replay", () => {
     await row.getByRole("button", { name: "Replay" }).click();
     const seen: number[] = [];
     for (const [reached, next] of [[0, 1], [PAGE, 2], [2 * PAGE, 3]] as const) {
-      await until(async () => await shown(looking) >= reached);
+      await waitFor(async () => await shown(looking) >= reached);
       const [now, all] = [await shown(looking), await bar(looking).getAttribute("max")];
       assert(now < reached + PAGE, `${now} before gate ${next}`);
       assert(Number(all) >= ENTRIES, `of ${all}`);

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { heading, openBrowser, openStack, post, visitor } from "./browser.ts";
 
 const AWAY = "We cannot do that just now";
@@ -97,7 +97,7 @@ describe("while the database is away", () => {
     const { detail } = await answer.json();
     assertEquals([answer.status, detail], [503, "the database is away"]);
     await stack.postgres.start();
-    await until(async () => (await fetch(`${stack.url}/users?limit=1`)).ok, 20_000);
+    await waitFor(async () => (await fetch(`${stack.url}/users?limit=1`)).ok, 20_000);
     await pages[0]?.goto("/entries/mine");
     await pages[0]?.getByText("Nothing here from this browser").waitFor();
     for (const page of pages) await page.context().close();
@@ -133,7 +133,7 @@ describe("without JavaScript", () => {
       }
     });
     // One that is let through between two of the flood is tried again.
-    await until(async () => {
+    await waitFor(async () => {
       await fillIn(page, "Quick");
       await sign(page);
       return await page.getByRole("heading", { level: 1, name: HASTY }).count() > 0;

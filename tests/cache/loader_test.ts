@@ -1,11 +1,11 @@
 // One loader a key at a time, across replicas.
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { Cache, type Question } from "$src/cache/read_through.ts";
-import type { Tier } from "$src/cache/backend.ts";
+import { type CachedQuery, ReadThroughCache } from "$src/cache/read_through.ts";
+import type { CacheBackend } from "$src/cache/backend.ts";
 import { openPlace, type Place, type Replica } from "../support/service.ts";
 import { report } from "../support/report.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const READERS = 20;
 const KEYS = 100;
@@ -20,18 +20,20 @@ describe("two replicas that miss the same key", () => {
     place = closing.use(await openPlace());
     for (let i = 0; i < 2; i++) replicas.push(closing.use(await place.open()));
     for (const { services: { cache } } of replicas) {
-      await until(async () => (await cache.tier.get({ key: "none", tags: [] })).stamp !== "");
+      await waitFor(async () =>
+        (await cache.backend.get({ key: "none", tags: [] })).generation !== ""
+      );
     }
   });
   after(() => closing.disposeAsync());
 
-  const tierOf = (i: number) => replicas[i]?.services.cache.tier as Tier;
+  const tierOf = (i: number) => replicas[i]?.services.cache.backend as CacheBackend;
   const cacheOf = (i: number, tier = tierOf(i)) => {
     if (!replicas[i]) throw new Error("two replicas were opened");
-    return new Cache(replicas[i].services.sql, tier);
+    return new ReadThroughCache(replicas[i].services.sql, tier);
   };
 
-  function counted(key: string): { question: Question; loads: () => number } {
+  function counted(key: string): { question: CachedQuery; loads: () => number } {
     let loads = 0;
     const load = () => Promise.resolve(++loads);
     return { question: { key, tags: [], projection: "items", load }, loads: () => loads };
@@ -48,7 +50,7 @@ describe("two replicas that miss the same key", () => {
   });
 
   const openings = () =>
-    replicas.reduce((sum, { services: { redis } }) => sum + (redis?.openings ?? 0), 0);
+    replicas.reduce((sum, { services: { redis } }) => sum + (redis?.breakerTrips ?? 0), 0);
 
   async function loadsOf(key: string): Promise<number> {
     const caches = [cacheOf(0), cacheOf(1)];
@@ -63,7 +65,7 @@ describe("two replicas that miss the same key", () => {
   /** Where Redis is given up, each replica loads for itself: such a round says nothing of the others. */
   async function calmly(work: (round: number) => Promise<number>): Promise<number> {
     for (let round = 0; round < ROUNDS; round++) {
-      await until(() => replicas.every(({ services: { redis } }) => redis?.closedCircuit));
+      await waitFor(() => replicas.every(({ services: { redis } }) => redis?.isAvailable));
       const before = openings();
       const result = await work(round);
       if (openings() === before) return result;
@@ -83,7 +85,7 @@ describe("two replicas that miss the same key", () => {
   });
 });
 
-function withClaimAfter(moment: Promise<void>, tier: Tier): Tier {
+function withClaimAfter(moment: Promise<void>, tier: CacheBackend): CacheBackend {
   return new Proxy(tier, {
     get(target, name) {
       const value = Reflect.get(target, name);

@@ -1,24 +1,24 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { MemoryTier } from "$src/cache/memory.ts";
+import { MemoryCache } from "$src/cache/memory.ts";
 
 describe("answers kept in memory", () => {
   const lookup = { key: "items:1", tags: ["item:1"] };
-  const textOf = async (tier: MemoryTier) => (await tier.get(lookup)).answer?.text;
+  const textOf = async (tier: MemoryCache) => (await tier.get(lookup)).value?.text;
 
   it("are believed until one of their tags changes", async () => {
-    const tier = new MemoryTier(60);
+    const tier = new MemoryCache(60);
     await tier.put(lookup, { position: 5, text: "old" });
-    await tier.drop(new Set(["item:2"]), 6);
+    await tier.invalidate(new Set(["item:2"]), 6);
     assertEquals(await textOf(tier), "old");
-    await tier.drop(new Set(["item:1"]), 7);
+    await tier.invalidate(new Set(["item:1"]), 7);
     assertEquals(await textOf(tier), undefined);
   });
 
   it("are not believed once all was dropped, nor what was loaded before and comes late", async () => {
-    const tier = new MemoryTier(60);
+    const tier = new MemoryCache(60);
     await tier.put(lookup, { position: 5, text: "old" });
-    await tier.dropAll(7);
+    await tier.invalidateAll(7);
     assertEquals(await textOf(tier), undefined);
     await tier.put(lookup, { position: 6, text: "late" });
     assertEquals(await textOf(tier), undefined);
@@ -27,10 +27,10 @@ describe("answers kept in memory", () => {
   });
 
   it("are kept on, however many things have changed", async () => {
-    const tier = new MemoryTier(60);
-    for (let n = 1; n <= 30_000; n++) await tier.drop(new Set([`entry:${n}`]), n);
+    const tier = new MemoryCache(60);
+    for (let n = 1; n <= 30_000; n++) await tier.invalidate(new Set([`entry:${n}`]), n);
     await tier.put(lookup, { position: 30_000, text: "new" });
-    for (let n = 1; n <= 100; n++) await tier.drop(new Set([`user:${n}`]), 30_000 + n);
+    for (let n = 1; n <= 100; n++) await tier.invalidate(new Set([`user:${n}`]), 30_000 + n);
     assertEquals(await textOf(tier), "new");
   });
 });

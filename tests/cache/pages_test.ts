@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { readLog } from "../support/access_log.ts";
 import { type Answer, Client } from "../support/client.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
@@ -22,7 +22,7 @@ describe("the service behind its caches", () => {
   });
 
   const hit = (path: string, accept?: string): Promise<Answer> =>
-    until(async () => {
+    waitFor(async () => {
       const answer = await client.get(path, accept);
       return answer.cache === "HIT" && answer;
     });
@@ -45,7 +45,7 @@ describe("the service behind its caches", () => {
   it("gives a site that reads our script the copy that a reader without an Origin left", async () => {
     const page = await client.get("/", BROWSER);
     const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
-    await until(async () => (await client.get(script)).cache === "HIT");
+    await waitFor(async () => (await client.get(script)).cache === "HIT");
     const foreign = { origin: "https://elsewhere.example" };
     const answer = await client.ask(script, { headers: foreign });
     assertEquals([answer.cache, answer.headers.get("access-control-allow-origin")], ["HIT", "*"]);
@@ -56,7 +56,7 @@ describe("the service behind its caches", () => {
     const headers = { accept: "application/json", "if-none-match": '"1"' };
     const first = await client.ask(`/items/${id}`, { headers });
     assertEquals([first.status, first.cache], [304, "MISS"]);
-    await until(async () => {
+    await waitFor(async () => {
       const { status, cache } = await client.ask(`/items/${id}`, { headers });
       return status === 304 && cache === "HIT";
     });
@@ -139,7 +139,7 @@ describe("the service behind its caches", () => {
       const text = response.body?.pipeThrough(new TextDecoderStream()) ?? [];
       for await (const part of text) heard += part;
     })().catch(() => {});
-    await until(async () => {
+    await waitFor(async () => {
       await client.send("POST", "/sign", { name: "live", message: "now" });
       return heard.includes("id:");
     });
@@ -162,12 +162,12 @@ describe("the service behind its caches", () => {
       ).length;
     assert(views("/") >= 40 && views("/users") >= 10);
     for (const page of ["/", "/users"]) {
-      await until(async () => await visits(client, page) === views(page));
+      await waitFor(async () => await visits(client, page) === views(page));
     }
   });
 
   it("shows the hit rates of the access log, to the last request", async () => {
-    const counted = await until(async () => {
+    const counted = await waitFor(async () => {
       const lines = await readLog(stack.accessLog);
       const looked = lines.filter(({ cache }) => ["HIT", "MISS", "EXPIRED"].includes(cache));
       const hits = looked.filter(({ cache }) => cache === "HIT").length;
@@ -187,7 +187,7 @@ describe("the service behind its caches", () => {
       for (let i = 0; i < 400; i++) await client.get("/", BROWSER);
     })();
     for (const app of stack.apps) {
-      await until(async () => (await readLog(stack.accessLog)).length > before + 20);
+      await waitFor(async () => (await readLog(stack.accessLog)).length > before + 20);
       await app.kill();
       await app.start();
     }
@@ -196,21 +196,21 @@ describe("the service behind its caches", () => {
     const views =
       lines.filter(({ method, uri, status }) => method === "GET" && uri === "/" && status === 200)
         .length;
-    await until(async () => await visits(client, "/") >= views, 20_000);
+    await waitFor(async () => await visits(client, "/") >= views, 20_000);
     assertEquals(await visits(client, "/"), views);
   });
 
   it("goes on where the log was rotated", async () => {
-    const known = await until(() => visits(client, "/"));
+    const known = await waitFor(() => visits(client, "/"));
     await Deno.rename(stack.accessLog, `${stack.accessLog}.1`);
     await client.get("/", BROWSER);
     await stack.nginx.signal("USR1");
-    await until(async () => {
+    await waitFor(async () => {
       await client.get("/users", "application/json");
       return await Deno.stat(stack.accessLog).then(({ size }) => size > 0);
     });
     await client.get("/", BROWSER);
-    await until(async () => await visits(client, "/") === known + 2);
+    await waitFor(async () => await visits(client, "/") === known + 2);
   });
 });
 
@@ -251,7 +251,7 @@ async function listening(stack: Stack) {
   const log = () => Deno.readTextFile(stack.keeper.logFile("postgres"));
   await sql`alter system set log_statement = 'all'`;
   await sql`select pg_reload_conf()`;
-  await until(async () => {
+  await waitFor(async () => {
     await fetch(`${stack.appUrls[0]}/receipts/none`).then(({ body }) => body?.cancel());
     await fetch(`${stack.appUrls[0]}/health`).then(({ body }) => body?.cancel());
     return (await log()).includes("read.projections");

@@ -6,7 +6,7 @@ import { openDatabase } from "$src/connections/postgres.ts";
 import { log } from "$src/log.ts";
 import { type OpenServices, openServices } from "$src/services.ts";
 import { prepare } from "$src/start.ts";
-import type { Answer } from "$src/cache/backend.ts";
+import type { CachedValue } from "$src/cache/backend.ts";
 import { findItem } from "$projections/items.ts";
 import { freshDatabase, redisUrl } from "../support/database.ts";
 import { trial } from "../support/trial.ts";
@@ -46,7 +46,7 @@ describe("readers that are slow between load and store, against writers", () => 
   after(() => closing.disposeAsync());
 
   /** As the route asks, but in no hurry to store what it loaded. */
-  function read({ cache }: OpenServices, id: number): Promise<Answer> {
+  function read({ cache }: OpenServices, id: number): Promise<CachedValue> {
     return cache.read({
       key: `item:${id}`,
       tags: [`item:${id}`],

@@ -2,18 +2,18 @@
 import { assertEquals } from "@std/assert";
 import { after, describe, it } from "@std/testing/bdd";
 import { setImmediate } from "node:timers";
-import { Cache, type Question } from "$src/cache/read_through.ts";
-import { NoTier } from "$src/cache/none.ts";
-import type { Kept } from "$src/cache/backend.ts";
+import { type CachedQuery, ReadThroughCache } from "$src/cache/read_through.ts";
+import { NullCache } from "$src/cache/none.ts";
+import type { CacheResult } from "$src/cache/backend.ts";
 import { connect } from "$src/connections/postgres.ts";
 
 /** Answers when the test says so. */
-class HeldTier extends NoTier {
+class HeldTier extends NullCache {
   readonly looks: ((text: string) => void)[] = [];
 
-  override get(): Promise<Kept> {
-    const { promise, resolve } = Promise.withResolvers<Kept>();
-    this.looks.push((text) => resolve({ answer: { position: 1, text }, stamp: "one" }));
+  override get(): Promise<CacheResult> {
+    const { promise, resolve } = Promise.withResolvers<CacheResult>();
+    this.looks.push((text) => resolve({ value: { position: 1, text }, generation: "one" }));
     return promise;
   }
 }
@@ -25,11 +25,11 @@ describe("looks into the cache", () => {
   const sql = connect("postgres://nobody@127.0.0.1:1/none", { max: 1 });
   after(() => sql.end());
   const load = () => Promise.reject(new Error("nothing is to be loaded"));
-  const question: Question = { key: "look:1", tags: [], projection: "items", load };
+  const question: CachedQuery = { key: "look:1", tags: [], projection: "items", load };
 
   it("are shared by those who come before one is sent, and never by who comes later", async () => {
     const tier = new HeldTier();
-    const cache = new Cache(sql, tier);
+    const cache = new ReadThroughCache(sql, tier);
     const early = [cache.read(question), cache.read(question)];
     assertEquals(tier.looks.length, 1);
     await turn();

@@ -4,13 +4,13 @@ import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { Client } from "../support/client.ts";
 import { type Load, underLoad } from "../support/load.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { distribution } from "../freshness/trial.ts";
 import { report } from "../support/report.ts";
 
 const more = (load: Load, count: number) => {
   const from = load.writes.length;
-  return until(() => load.writes.length >= from + count, 30_000);
+  return waitFor(() => load.writes.length >= from + count, 30_000);
 };
 
 describe("when Redis fails in the middle of load", () => {
@@ -27,7 +27,7 @@ describe("when Redis fails in the middle of load", () => {
   async function assertUsedAgain(): Promise<void> {
     for (const url of stack.appUrls) {
       const before = await hits(url);
-      await until(async () => {
+      await waitFor(async () => {
         await fetch(`${url}/items`).then(({ body }) => body?.cancel());
         return await hits(url) > before;
       });

@@ -6,7 +6,7 @@ import { exportEvents } from "$src/store/export_import.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readHead } from "$src/store/read.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { chain, textOf } from "../store/chain.ts";
 import { newStream, one, signed } from "../store/events.ts";
 import { type Run, spawnTask, task } from "./task.ts";
@@ -148,7 +148,7 @@ describe("events import", () => {
     const child = spawnTask(["events", "import"], fresh.env, "piped");
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(textOf(chain(20_000))));
-    await until(async () => {
+    await waitFor(async () => {
       const [row] = await fresh.sql`
         select pid from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`;
@@ -172,9 +172,9 @@ describe("events tail", () => {
     })();
     const positions = () =>
       text.split("\n").slice(0, -1).map((line): number => JSON.parse(line).position);
-    await until(() => positions().length >= 2);
+    await waitFor(() => positions().length >= 2);
     const { first } = await new Appender(sql).append(one(newStream()));
-    await until(() => positions().includes(first));
+    await waitFor(() => positions().includes(first));
     assertEquals(positions(), [5, 6, first]);
     child.kill("SIGINT");
     await read;

@@ -12,7 +12,7 @@ import { readHead } from "$src/store/read.ts";
 import { importEvents } from "$src/store/export_import.ts";
 import { chain, linesOf, textOf, writeChain } from "../store/chain.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { spawnTask } from "./task.ts";
 
 const WITHIN_MS = 15_000;
@@ -40,7 +40,7 @@ async function endIf(sign: Sign): Promise<boolean> {
 }
 
 async function cut(sign: Sign): Promise<void> {
-  await until(() => endIf(sign), WITHIN_MS, `a task that ${sign}`);
+  await waitFor(() => endIf(sign), WITHIN_MS, `a task that ${sign}`);
 }
 
 type Ended = { code: number; stdout: string; stderr: string };
@@ -65,7 +65,7 @@ async function cutWhileHeld(hold: string, words: string[]): Promise<Ended> {
     let over = false;
     ended.finally(() => over = true);
     await cut("waits");
-    await until(async () => (await endIf("waits"), over), WITHIN_MS, "the task to end");
+    await waitFor(async () => (await endIf("waits"), over), WITHIN_MS, "the task to end");
   });
   return await (ended ?? Promise.reject(new Error("not started")));
 }

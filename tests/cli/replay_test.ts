@@ -6,7 +6,7 @@ import { projections } from "$projections/mod.ts";
 import { projectionStates } from "$src/projector/projector.ts";
 import { meta, signed } from "../store/events.ts";
 import { openLog, type ProjectedLog, readTables } from "../projections/log.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { spawnTask, task } from "./task.ts";
 
 const EACH = 300;
@@ -60,7 +60,7 @@ describe("replay", () => {
     const child = spawnTask(["replay"], env);
     const ended = child.output();
     // The other lane comes to its end meanwhile.
-    await until(async () => {
+    await waitFor(async () => {
       const states = await projectionStates(log.sql);
       const waiting = await log.sql`
         select from pg_stat_activity

@@ -4,7 +4,7 @@ import { loadConfig } from "$src/config/config.ts";
 import { type Database, openDatabase } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
 import { openEmbedded } from "$src/connections/embedded.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("the embedded database", () => {
   let dir: string;
@@ -72,7 +72,7 @@ describe("the embedded database", () => {
       await tx`insert into notes (text) values ('never')`;
     });
     await assertRejects(() => broken);
-    await until(async () => {
+    await waitFor(async () => {
       const [row] = await second.sql<{ n: number }[]>`select count(*)::int as n from notes`;
       return row?.n === 0;
     });

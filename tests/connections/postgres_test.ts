@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { isConnectionError, type Sql, type Tx } from "$src/connections/postgres.ts";
 import { type FreshDatabase, freshDatabase, opened } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const CONNECTIONS = 3;
 
@@ -60,13 +60,13 @@ describe("the database client", () => {
         const answers = onEach((sql) => sql`select 1`.then(() => "answered", (error) => error));
         let all = false;
         answers.finally(() => all = true);
-        await until(async () => (await endWaiting(tx), all));
+        await waitFor(async () => (await endWaiting(tx), all));
         for (const answer of await answers) assert(isConnectionError(answer), String(answer));
       }).then(() => {})
     );
     assertEquals(unhandled, []);
     // The client repeats the error of a lost connection once when it opens that connection again.
-    await until(() => onEach((sql) => sql`select pg_sleep(0.02)`));
+    await waitFor(() => onEach((sql) => sql`select pg_sleep(0.02)`));
   });
 
   const lists: [type: string, list: (string | number | null)[]][] = [

@@ -2,10 +2,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "@std/testing/bdd";
 import { setImmediate } from "node:timers";
-import { RedisLink } from "$src/connections/redis.ts";
+import { RedisClient } from "$src/connections/redis.ts";
 import { openService, type Service } from "../support/service.ts";
 import { report } from "../support/report.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const READERS = 500;
 const COMMAND_MS = 40;
@@ -35,16 +35,16 @@ function busy(): () => number {
 
 describe("the connection to Redis", () => {
   let service: Service;
-  let link: RedisLink;
+  let link: RedisClient;
   before(async () => {
     service = await openService();
-    link = new RedisLink(service.place.redis?.url ?? "");
+    link = new RedisClient(service.place.redis?.url ?? "");
   });
   after(async () => {
     await link[Symbol.asyncDispose]();
     await service[Symbol.asyncDispose]();
   });
-  beforeEach(() => until(() => link.closedCircuit));
+  beforeEach(() => waitFor(() => link.isAvailable));
 
   const ask = () => link.run((redis) => redis.get("anything"));
   const hang = () => service.place.redis?.part.pause();
@@ -91,18 +91,18 @@ describe("the connection to Redis", () => {
       block(COMMAND_MS + 10);
       await asked;
     }
-    assertEquals(link.closedCircuit, true);
+    assertEquals(link.isAvailable, true);
   });
 
   it("a view that it took late is not counted twice", async () => {
     const { visits } = service.services;
     const total = () => visits.total("/late", () => Promise.resolve(0));
-    await until(() => service.services.redis?.closedCircuit);
+    await waitFor(() => service.services.redis?.isAvailable);
     await hang();
     await visits.count("/late");
     await goOn();
-    await until(() => service.services.redis?.closedCircuit);
-    await until(async () => await total() > 0);
+    await waitFor(() => service.services.redis?.isAvailable);
+    await waitFor(async () => await total() > 0);
     assertEquals(await total(), 1);
   });
 });

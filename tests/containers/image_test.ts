@@ -1,7 +1,7 @@
 // The image: built by the legacy builder and by BuildKit, gated by its tests, and holding what runs.
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import {
   inspect,
   localCertificates,
@@ -168,7 +168,7 @@ describe("the first start", () => {
     system = await System.prepare();
     const started = performance.now();
     await system.compose("up", "--build", "-d");
-    const answer = await until(
+    const answer = await waitFor(
       async () => {
         const tried = await sign(system.url, "the first");
         return tried.status === 201 ? tried : undefined;
@@ -185,7 +185,7 @@ describe("the first start", () => {
   it("answers from Nginx' cache, counts those views as well, and shows a write at once", async () => {
     const look = () => fetch(system.url, { headers: { accept: "application/json" } });
     const visits = async () => (await (await fetch(`${system.url}/visits`)).json()).visits;
-    await until(
+    await waitFor(
       async () => {
         const answer = await look();
         await answer.body?.cancel();
@@ -201,13 +201,13 @@ describe("the first start", () => {
       shown.push((await (await look()).json()).entries[0].message);
     }
     assertEquals(shown, ["number 0", "number 1", "number 2", "number 3", "number 4"]);
-    await until(async () => await visits() >= before + 5, 10_000, "the views to be counted");
+    await waitFor(async () => await visits() >= before + 5, 10_000, "the views to be counted");
   });
 
   it("has the app answer within 2 seconds of its container's start", async () => {
     const { id } = await system.container("app");
     await must(["docker", "restart", "-t", "20", id]);
-    const opened = await until(
+    const opened = await waitFor(
       async () => {
         const since = await inspect(id, "{{.State.StartedAt}}");
         const text = await must(["docker", "logs", "--timestamps", "--since", since, id]);
@@ -256,6 +256,6 @@ describe("the first start", () => {
     const pending = answers.filter(({ visible }) => visible === "pending").length;
     report(`${kept - before} written while it stopped in ${Math.round(ms)} ms, ${pending} pending`);
     if (pending === 0) assertEquals(await total(system.url), kept);
-    else await until(async () => await total(system.url) === kept, 5000, `${kept} entries`);
+    else await waitFor(async () => await total(system.url) === kept, 5000, `${kept} entries`);
   });
 });

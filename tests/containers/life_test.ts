@@ -1,7 +1,7 @@
 // The life of the system: down and up, a crash of each of its containers, and the tasks inside it.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { lost, startLoad } from "./load.ts";
 import { crash, inspect, must, sign, System, total } from "./system.ts";
 
@@ -23,14 +23,14 @@ describe("a system of containers", () => {
   for (const service of ["app", "redis", "nginx", "postgres"]) {
     it(`heals after ${service} was killed under load, and has lost nothing`, async () => {
       const load = startLoad(system.url);
-      await until(() => load.acknowledged.length >= ENOUGH, 30_000, "writes");
+      await waitFor(() => load.acknowledged.length >= ENOUGH, 30_000, "writes");
       const { id } = await system.container(service);
       const started = await inspect(id, "{{.State.StartedAt}}");
       await crash(id);
       const isBack = async () => await inspect(id, "{{.State.StartedAt}}") !== started;
-      await until(isBack, 30_000, `${service} to be started again`);
+      await waitFor(isBack, 30_000, `${service} to be started again`);
       const before = load.acknowledged.length;
-      await until(() => load.acknowledged.length >= before + ENOUGH, 60_000, "writes after it");
+      await waitFor(() => load.acknowledged.length >= before + ENOUGH, 60_000, "writes after it");
       await load.stop();
       await system.answers();
       assertEquals(await lost(system.url, load), []);

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort } from "$src/cli/stack/mod.ts";
 import { newSigningKey } from "$src/store/signed_head.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { inspect, must, ROOT, run, System, total } from "./system.ts";
 
 const SECRETS = [
@@ -43,7 +43,7 @@ describe("the production overlay", () => {
     });
     await system.build();
     await system.compose("up", "-d");
-    await until(async () => (await curl("/health")).status === 200, 60_000, "the site");
+    await waitFor(async () => (await curl("/health")).status === 200, 60_000, "the site");
   });
   after(async () => {
     await system[Symbol.asyncDispose]();
@@ -95,7 +95,7 @@ describe("the production overlay", () => {
       const ask = `openssl s_client -connect localhost:${tlsPort} </dev/null 2>/dev/null`;
       return await must(["sh", "-c", `${ask} | openssl x509 -noout -subject`]);
     };
-    await until(async () => (await shown()).includes("second.test"), 10_000, "the certificate");
+    await waitFor(async () => (await shown()).includes("second.test"), 10_000, "the certificate");
   });
 
   it("asks for the admin token that was given", async () => {
@@ -145,14 +145,14 @@ describe("the production overlay", () => {
       const { text } = await system.exec("backup", "ls", "backups");
       return text.split("\n").filter((name) => /^log-\d+\.ndjson$/.test(name));
     };
-    await until(async () => (await logs()).length === 1, 20_000, "the first backup");
+    await waitFor(async () => (await logs()).length === 1, 20_000, "the first backup");
     const { id } = await system.container("backup");
     for (const newest of [2, 2]) {
       const [last = ""] = (await logs()).slice(-1);
       await curl("/sign", "-d", "name=A&message=B");
       await must(["docker", "restart", "-t", "5", id]);
-      await until(async () => (await logs()).at(-1) !== last, 20_000, "another backup");
-      await until(async () => (await logs()).length === newest, 5000, "the oldest to be gone");
+      await waitFor(async () => (await logs()).at(-1) !== last, 20_000, "another backup");
+      await waitFor(async () => (await logs()).length === newest, 5000, "the oldest to be gone");
     }
     const { text } = await system.exec("backup", "ls", "backups");
     assert(text.split("\n").includes("keys.ndjson"));
@@ -198,7 +198,7 @@ describe("the developer's overlay", () => {
       path,
       text.replace('status: "alive" }', 'status: "alive", reloaded: 1 }'),
     );
-    await until(
+    await waitFor(
       async () => {
         const answer = await fetch(`${system.url}/health/live?${Math.random()}`);
         return (await answer.text()).includes("reloaded");

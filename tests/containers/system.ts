@@ -1,6 +1,6 @@
 // A system of containers for one test file: its own project name, ports and volumes, all gone after it.
 import { freePort } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 export const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const IMAGE = "tallybook-test";
@@ -131,7 +131,7 @@ export class System implements AsyncDisposable {
   }
 
   async answers(): Promise<void> {
-    await until(() => this.healthy(), 60_000, "the system to be healthy");
+    await waitFor(() => this.healthy(), 60_000, "the system to be healthy");
   }
 
   async healthy(): Promise<boolean> {

@@ -1,7 +1,7 @@
 // More replicas while it runs, and another version without a pause.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { lost, startLoad } from "./load.ts";
 import { inspect, must, report, ROOT, run, System } from "./system.ts";
 
@@ -37,19 +37,19 @@ describe("scaling and upgrading", () => {
 
   it("gives new replicas their share within 10 seconds", async () => {
     const load = startLoad(system.url, { writers: 2, readers: 4 });
-    await until(() => load.acknowledged.length > 20, 20_000, "writes");
+    await waitFor(() => load.acknowledged.length > 20, 20_000, "writes");
     await system.compose("up", "-d", "--no-recreate", "--scale", "app=3");
     const ids = (await system.containers("app")).map(({ id }) => id);
     assertEquals(ids.length, 3);
     const isHealthy = async (id: string) =>
       await inspect(id, "{{.State.Health.Status}}") === "healthy";
-    await until(
+    await waitFor(
       async () => (await Promise.all(ids.map(isHealthy))).every(Boolean),
       30_000,
       "health",
     );
     const since = performance.now();
-    await until(async () => (await servers(100)).size === 3, 10_000, "all three to answer");
+    await waitFor(async () => (await servers(100)).size === 3, 10_000, "all three to answer");
     report(`new replicas had their share ${Math.round(performance.now() - since)} ms after health`);
     await load.stop();
     assertEquals(load.failedReads.slice(0, 8), []);
@@ -58,9 +58,9 @@ describe("scaling and upgrading", () => {
 
   it("loses no safe request when one of the replicas is taken away", async () => {
     const load = startLoad(system.url, { writers: 2, readers: 4 });
-    await until(() => load.acknowledged.length > 20, 20_000, "writes");
+    await waitFor(() => load.acknowledged.length > 20, 20_000, "writes");
     await system.compose("up", "-d", "--no-recreate", "--scale", "app=2");
-    await until(async () => (await servers(60)).size === 2, 20_000, "two to answer");
+    await waitFor(async () => (await servers(60)).size === 2, 20_000, "two to answer");
     await load.stop();
     assertEquals(load.failedReads.slice(0, 8), []);
     assertEquals(await lost(system.url, load), []);
@@ -82,7 +82,7 @@ describe("scaling and upgrading", () => {
     await Deno.writeTextFile(health, changed);
 
     const load = startLoad(system.url, { writers: 2, readers: 6 });
-    await until(() => load.acknowledged.length > 20, 20_000, "writes");
+    await waitFor(() => load.acknowledged.length > 20, 20_000, "writes");
     const started = performance.now();
     const { code, text: said, errors } = await run(
       ["sh", "src/cli/deploy/upgrade.sh"],

@@ -6,7 +6,7 @@ import { connect } from "$src/connections/postgres.ts";
 import { startLoad } from "./load.ts";
 import { say, seed } from "./long.ts";
 import { checkOutcome, healthy } from "./outcome.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("an app whose clock is set back an hour", () => {
   it("goes on, and the log's times never run backwards", async () => {
@@ -17,11 +17,11 @@ describe("an app whose clock is set back an hour", () => {
     });
     await healthy(stack.apps);
     const load = startLoad(stack.url, { seed, clients: 16, readers: 4 });
-    await until(() => load.acknowledged > 100, 30_000, "the clients to be at work");
+    await waitFor(() => load.acknowledged > 100, 30_000, "the clients to be at work");
     await stack.apps[0]?.signal("USR2");
-    await until(() => stack.keeper.logTail("app-1").includes("an hour back"));
+    await waitFor(() => stack.keeper.logTail("app-1").includes("an hour back"));
     const before = load.acknowledged;
-    await until(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
+    await waitFor(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
     await load.stop();
     await checkOutcome(stack.databaseUrl, load);
     const sql = connect(stack.databaseUrl, { max: 1 });

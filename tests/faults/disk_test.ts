@@ -7,7 +7,7 @@ import { asOwner } from "./faults.ts";
 import { startLoad } from "./load.ts";
 import { say, seed } from "./long.ts";
 import { checkOutcome, healthy } from "./outcome.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const SIZE = "400m";
 
@@ -56,15 +56,15 @@ describe("a disk that is full", { skip: disk === undefined }, () => {
     await using stack = await startOn(small.dir);
     await healthy(stack.apps);
     const load = startLoad(stack.url, { seed, clients: 32, readers: 4 });
-    await until(() => load.acknowledged > 100, 30_000, "the clients to be at work");
+    await waitFor(() => load.acknowledged > 100, 30_000, "the clients to be at work");
     await tryShell('dd if=/dev/zero of="$1/filler" bs=1M 2>/dev/null', small.dir);
     // What is left of the current segment would hide the full disk for a while.
     await asOwner(stack, (sql) => sql`select pg_switch_wal()`).catch(() => undefined);
     const refused = () => (load.statuses.get("POST 503") ?? 0) > 20;
-    await until(refused, 30_000, "writes to be refused");
+    await waitFor(refused, 30_000, "writes to be refused");
     await shell('rm "$1/filler"', small.dir);
     // Out of room for its journal it ends, or recovers by itself; the first is for its keeper to mend.
-    await until(
+    await waitFor(
       async () => {
         if (stack.postgres.pid === undefined) await stack.postgres.start();
         return await stack.postgres.spec.ready();
@@ -74,7 +74,7 @@ describe("a disk that is full", { skip: disk === undefined }, () => {
     );
     const ms = await healthy(stack.apps);
     const before = load.acknowledged;
-    await until(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
+    await waitFor(() => load.acknowledged > before + 100, 30_000, "the clients to go on");
     await load.stop();
     assertEquals(load.wrong, [], `a full disk is a 503\n${errorsIn(stack)}`);
     await checkOutcome(stack.databaseUrl, load);

@@ -10,7 +10,7 @@ import { Appender } from "$src/store/appender.ts";
 import { grantService } from "$src/store/role_grants.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { readAll, readHead } from "$src/store/read.ts";
-import { subscribe, Wakeups } from "$src/store/subscribe.ts";
+import { AppendSignal, subscribe } from "$src/store/subscribe.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { freshDatabase } from "../support/database.ts";
 import { edited, newStream, one, signed, visit } from "../store/events.ts";
@@ -59,7 +59,7 @@ describe("a log moved into a new cluster by pg_dump", () => {
     assertEquals([next.first, next.events[0]?.version], [head.position + 1, 3]);
     assertEquals((await verifyLog(service, { saved: head })).ok, true);
 
-    await using wakeups = new Wakeups();
+    await using wakeups = new AppendSignal();
     for await (const page of subscribe(service, wakeups, { after: head.position })) {
       assertEquals(page.map(({ position }) => position), [head.position + 1]);
       break;

@@ -2,7 +2,7 @@
 import postgres from "postgres";
 import { Redis } from "ioredis";
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 export type Fault = (stack: Stack, next: () => number) => Promise<void>;
 
@@ -61,7 +61,7 @@ export const faults: Record<string, Fault> = {
     await asOwner(stack, (sql) =>
       sql.begin(async (tx) => {
         await tx`select from counter for update`;
-        await until(() => someAppendWaits(tx));
+        await waitFor(() => someAppendWaits(tx));
         await app.kill();
       }));
     await app.start();

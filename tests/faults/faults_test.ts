@@ -9,7 +9,7 @@ import { LONG, say, seed } from "./long.ts";
 import { checkNoneInvented, checkOutcome, healthy } from "./outcome.ts";
 import { random } from "./random.ts";
 import { trial } from "../support/trial.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const RANDOM_MS = 5 * 60_000;
 
@@ -24,7 +24,7 @@ function load(seed: number): Load {
 
 async function warm(running: Load): Promise<void> {
   const enough = running.acknowledged + 200;
-  await until(() => running.acknowledged > enough, 30_000, "the clients to be at work");
+  await waitFor(() => running.acknowledged > enough, 30_000, "the clients to be at work");
 }
 
 async function underLoad(name: string, fault: Fault, number: number): Promise<void> {
@@ -74,7 +74,7 @@ describe(`faults under load (TEST_SEED=${seed})`, () => {
       assertStringIncludes((await refused.json()).detail, "database");
       assert(performance.now() - started < 10_000);
       for (const path of ["/polls/1", "/entries"]) {
-        await until(
+        await waitFor(
           async () => {
             const answer = await fetch(stack.url + path, { headers: json });
             await answer.body?.cancel();

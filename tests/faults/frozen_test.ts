@@ -6,7 +6,7 @@ import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { holderOf } from "./faults.ts";
 import { say } from "./long.ts";
 import { healthy } from "./outcome.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const TAKEN_OVER_MS = 6000;
 
@@ -31,7 +31,7 @@ describe("a frozen replica", () => {
   after(() => stack[Symbol.asyncDispose]());
 
   it("loses the follower to another one and does not take it back when it wakes", async () => {
-    const holder = await until(async () => {
+    const holder = await waitFor(async () => {
       const found = await holderOf(stack);
       return found < 0 ? false : { found };
     });
@@ -40,7 +40,7 @@ describe("a frozen replica", () => {
     if (!frozen || !other) throw new Error("two replicas were asked for");
     await frozen.pause();
     const started = performance.now();
-    await until(async () => (await sign(otherUrl)).visible, TAKEN_OVER_MS, "another follower");
+    await waitFor(async () => (await sign(otherUrl)).visible, TAKEN_OVER_MS, "another follower");
     say(`frozen: taken over after ${Math.round(performance.now() - started)} ms`);
     await frozen.resume();
     await healthy(stack.apps);

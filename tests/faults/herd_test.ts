@@ -6,7 +6,7 @@ import { connect, type Sql } from "$src/connections/postgres.ts";
 import { LONG } from "./long.ts";
 import { checkLog, healthy } from "./outcome.ts";
 import { trial } from "../support/trial.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const VOTERS = LONG ? 10_000 : 3000;
 // What Nginx' workers and this one process can hold open at once, each used again as soon as it is free.
@@ -123,7 +123,7 @@ describe("the herd", () => {
         for (let i = 0; i < open.length; i += 2) open[i]?.write(byte).catch(() => undefined);
       }, 1000);
       own.defer(() => clearInterval(dripping));
-      await until(() => sent >= 2, 10_000, "the slow ones to begin");
+      await waitFor(() => sent >= 2, 10_000, "the slow ones to begin");
       const beset = await reads(50);
       assertEquals(await vote(), 201);
       figure(

@@ -6,9 +6,9 @@ import { connect, type Sql } from "$src/connections/postgres.ts";
 import { checkReplay } from "$src/projector/replay.ts";
 import { readAll } from "$src/store/read.ts";
 import { verifyLog } from "$src/store/verify.ts";
-import type { Part } from "$src/cli/stack/mod.ts";
+import type { ManagedProcess } from "$src/cli/stack/mod.ts";
 import type { Issued, Kind, Load } from "./load.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const HANGS_AFTER_MS = 10_500;
 
@@ -74,7 +74,7 @@ export async function checkLog(sql: Sql): Promise<{ position: number }> {
   return verdict.head;
 }
 
-export async function healthy(apps: Part[], withinMs = 5000): Promise<number> {
+export async function healthy(apps: ManagedProcess[], withinMs = 5000): Promise<number> {
   const started = performance.now();
   let last = "";
   const well = async () => {
@@ -85,7 +85,7 @@ export async function healthy(apps: Part[], withinMs = 5000): Promise<number> {
     last = answers.join("\n");
     return answers.every((text) => JSON.parse(text).status === "healthy");
   };
-  await until(well, withinMs, "the service to be healthy").catch((error) => {
+  await waitFor(well, withinMs, "the service to be healthy").catch((error) => {
     throw new Error(`${String(error)}: ${last}`);
   });
   return Math.round(performance.now() - started);

@@ -4,7 +4,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { asOwner } from "./faults.ts";
 import { healthy } from "./outcome.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const CLIENTS = 20;
 
@@ -51,7 +51,7 @@ describe("rejected promises", () => {
         asked.finally(() =>
           over = true
         );
-        await until(async () => {
+        await waitFor(async () => {
           await tx`select pg_stat_clear_snapshot()`;
           await tx`
             select pg_terminate_backend(pid) from pg_stat_activity
@@ -70,7 +70,7 @@ describe("rejected promises", () => {
     const [app] = stack.apps;
     const [url = ""] = stack.appUrls;
     await app?.signal("USR1");
-    await until(async () => await rejections(url) === 1);
+    await waitFor(async () => await rejections(url) === 1);
     const line = logLines("app-1").find(({ level }) => level === "error");
     assertEquals(line?.message, "unhandled rejection");
     assertEquals(line?.error, "rejected beside the service");

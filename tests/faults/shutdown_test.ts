@@ -5,7 +5,7 @@ import { freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 import { asOwner, holderOf, someAppendWaits } from "./faults.ts";
 import { healthy } from "./outcome.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const WITHIN_MS = 10_000;
 const JSON_TYPE = { "content-type": "application/json", accept: "application/json" };
@@ -58,7 +58,7 @@ function replica(): Process {
 }
 
 async function ready(url: string, withinMs = 20_000): Promise<void> {
-  await until(
+  await waitFor(
     async () => {
       const answer = await fetch(`${url}/health/ready`);
       await answer.body?.cancel();
@@ -97,9 +97,9 @@ describe("coming and going", () => {
         // The write is under way and cannot be finished before the signal has come.
         await tx`select from counter for update`;
         const open = post(`${app.url}/sign`, { name: "Ada", message: "at the last moment" });
-        await until(() => someAppendWaits(tx));
+        await waitFor(() => someAppendWaits(tx));
         app.term();
-        await until(() => heard.then(() => true), WITHIN_MS, "the stream to end");
+        await waitFor(() => heard.then(() => true), WITHIN_MS, "the stream to end");
         return { open, at: performance.now() };
       }));
     const answer = await started.open;
@@ -114,7 +114,7 @@ describe("coming and going", () => {
   });
 
   it("SIGTERM hands the follower on at once", async () => {
-    const holder = await until(async () => {
+    const holder = await waitFor(async () => {
       const found = await holderOf(stack);
       return found < 0 ? false : { found };
     });
@@ -130,7 +130,7 @@ describe("coming and going", () => {
   it("started before its database, it says so, waits, and is there when the database is", async () => {
     await stack.postgres.stop();
     await using app = replica();
-    await until(() => app.said().includes("waiting for the database"), 15_000, "the words");
+    await waitFor(() => app.said().includes("waiting for the database"), 15_000, "the words");
     await stack.postgres.start();
     await ready(app.url, 10_000);
   });
@@ -138,7 +138,7 @@ describe("coming and going", () => {
   it("asked to stop while it waits for its database, it goes with 0", async () => {
     await stack.postgres.stop();
     await using app = replica();
-    await until(() => app.said().includes("waiting for the database"), 15_000, "the words");
+    await waitFor(() => app.said().includes("waiting for the database"), 15_000, "the words");
     app.term();
     assertEquals((await app.ended).code, 0);
     await stack.postgres.start();

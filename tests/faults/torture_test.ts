@@ -8,7 +8,7 @@ import { migrate } from "$src/store/migrate.ts";
 import { readHead, readStored, type StoredEvent } from "$src/store/read.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { freshDatabase } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { talk, type Talker } from "./lines.ts";
 import { random } from "./random.ts";
 
@@ -100,19 +100,19 @@ async function torture(url: string, foreign: Sql, own: AsyncDisposableStack): Pr
   const victim = writer("a");
   const others = [writer("b"), writer("c"), writer("d")];
   const writers = [victim, ...others];
-  await until(() => writers.every(({ lines }) => lines.length > 50), 30_000, "the writers");
+  await waitFor(() => writers.every(({ lines }) => lines.length > 50), 30_000, "the writers");
 
   const from = performance.now();
   const held = holdForeign(foreign);
   const middle = start("subscriber.ts");
   const killed = start("subscriber.ts");
-  await until(() => killed.lines.length > 500 + next() * 500, 30_000, "a subscriber");
+  await waitFor(() => killed.lines.length > 500 + next() * 500, 30_000, "a subscriber");
   killed.kill("SIGKILL");
   await killed.ended;
   const resumed = start("subscriber.ts", killed.lines.at(-1)?.split(" ")[0] ?? "0");
 
   const enough = victim.lines.length + next() * 200;
-  await until(() => victim.lines.length > enough, 30_000, "the writer to be killed");
+  await waitFor(() => victim.lines.length > enough, 30_000, "the writer to be killed");
   victim.kill("SIGKILL");
   const late = start("subscriber.ts");
   await held;
@@ -124,7 +124,7 @@ async function torture(url: string, foreign: Sql, own: AsyncDisposableStack): Pr
 
 async function caughtUp(subscribers: Talker[], position: number): Promise<void> {
   const last = `${position} `;
-  await until(
+  await waitFor(
     () => subscribers.every(({ lines }) => lines.at(-1)?.startsWith(last)),
     10_000,
     "the subscribers",

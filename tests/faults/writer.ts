@@ -44,7 +44,7 @@ async function write(log: Appender, next: () => number, tags: () => number): Pro
 // Gives up after the rows are written and before the commit, for one transaction in eight.
 const giveUp = random(Number(seed) * 7919);
 const hook = {
-  prelude: () => Promise.resolve(),
+  loadState: () => Promise.resolve(),
   apply() {
     if (giveUp() >= 0.125) return Promise.resolve();
     print(ROLLED_BACK);

@@ -6,7 +6,7 @@ import { savedWatermark } from "$src/freshness/catch_up.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 import { proxyTo } from "../support/proxy.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const LOCK = 7_411_531;
 
@@ -14,7 +14,7 @@ describe("the leader's catch-up", () => {
   let service: Service;
   before(async () => {
     service = await openService();
-    await until(() => service.services.leader.isLeader && service.services.freshness.visible > 0);
+    await waitFor(() => service.services.leader.isLeader && service.services.freshness.visible > 0);
   });
   after(() => service[Symbol.asyncDispose]());
 
@@ -47,7 +47,7 @@ describe("the leader's catch-up", () => {
     });
     // Without confirmations it is read for each of the 60. A few may come late where the machine is busy.
     assert(reads < 15, `${reads} reads`);
-    await until(async () => await savedWatermark(service.services.sql) >= last);
+    await waitFor(async () => await savedWatermark(service.services.sql) >= last);
   });
 
   it("moves the watermark past what two replicas commit at once", async () => {
@@ -75,13 +75,13 @@ describe("the leader's catch-up", () => {
     const name = async (replica: Replica) => (await replica.client().get(path)).get("name");
     const isInRedis = async () =>
       await service.place.redis?.link.exists(`tallybook:v:item:${id}`) === 1;
-    await until(async () => await name(service) === "before" && await isInRedis());
+    await waitFor(async () => await name(service) === "before" && await isInRedis());
     way.cut();
     for (let turn = 0; turn < 5; turn++) {
       const { status, headers } = await cutOff.client().put(path, { name: `after ${turn}` });
       assertEquals([status, headers.get("Tallybook-Visible")], [200, null]);
       assertEquals(await name(service), `after ${turn}`);
-      await until(isInRedis);
+      await waitFor(isInRedis);
     }
     way.mend();
   });
@@ -89,19 +89,19 @@ describe("the leader's catch-up", () => {
   it("answers a repeat at another replica only when the first one's commit is visible", async () => {
     await using other = await service.place.open();
     // The replica that commits takes its time before it drops anything.
-    const { tier } = other.services.cache;
-    const drop = tier.drop.bind(tier);
-    tier.drop = async (...stale) => {
+    const { backend } = other.services.cache;
+    const drop = backend.invalidate.bind(backend);
+    backend.invalidate = async (...stale) => {
       await delay(120);
       await drop(...stale);
     };
     for (let turn = 0; turn < 5; turn++) {
       const before = idOf(await service.client().post("/items", { name: "counted" }));
       const list = async () => (await service.client().get(`/items?after=${before}`)).text;
-      await until(async () => await list() === "[]" && await isInRedis(`items:100:${before}`));
+      await waitFor(async () => await list() === "[]" && await isInRedis(`items:100:${before}`));
       const headers = { "idempotency-key": `one-key-at-two-replicas-${turn}` };
       const first = other.client().post("/items", { name: "repeated" }, headers);
-      await until(async () =>
+      await waitFor(async () =>
         (await service.place.owner`select from read.items where id > ${before}`).length > 0
       );
       const repeat = await service.client().post("/items", { name: "repeated" }, headers);
@@ -110,14 +110,14 @@ describe("the leader's catch-up", () => {
       assertStringIncludes(await list(), "repeated");
       await first;
     }
-    tier.drop = drop;
+    backend.invalidate = drop;
   });
 
   it("answers a refusal only when what it rests on is visible", async () => {
     await using other = await service.place.open();
-    const { tier } = other.services.cache;
-    const drop = tier.drop.bind(tier);
-    tier.drop = async (...stale) => {
+    const { backend } = other.services.cache;
+    const drop = backend.invalidate.bind(backend);
+    backend.invalidate = async (...stale) => {
       await delay(120);
       await drop(...stale);
     };
@@ -125,16 +125,16 @@ describe("the leader's catch-up", () => {
       await service.admin().post("/polls", { question: "Tea?", options: ["Yes", "No"] }),
     );
     const state = async () => (await service.client().get(`/polls/${id}`)).get("state");
-    await until(async () => await state() === "open" && await isInRedis(`poll:${id}`));
+    await waitFor(async () => await state() === "open" && await isInRedis(`poll:${id}`));
     const closing = other.admin().post(`/polls/${id}/close`);
-    const vote = await until(async () => {
+    const vote = await waitFor(async () => {
       const answer = await service.client().post(`/polls/${id}/votes`, { option: "1" });
       return answer.status === 409 && answer;
     });
     assertEquals(vote.headers.get("Tallybook-Visible"), null);
     assertEquals(await state(), "closed");
     await closing;
-    tier.drop = drop;
+    backend.invalidate = drop;
   });
 
   async function isInRedis(key: string): Promise<boolean> {
@@ -144,14 +144,14 @@ describe("the leader's catch-up", () => {
   it("tells who waits through the saved watermark where the notification is missed", async () => {
     const { freshness, leader } = service.services;
     const { owner } = service.place;
-    await until(() => leader.isLeader && freshness.visible > 0);
+    await waitFor(() => leader.isLeader && freshness.visible > 0);
     const position = freshness.visible + 1;
     const waiting = freshness.waitFor(position, 5000);
     const other = await owner.reserve();
     const [own] = await other<{ pid: number }[]>`select pg_backend_pid() as pid`;
     try {
       const locked = other`select pg_advisory_lock(${LOCK})`.execute();
-      const holder = await until(async () => {
+      const holder = await waitFor(async () => {
         const rows = await owner<{ pid: number; granted: boolean }[]>`
           select pid, granted from pg_locks where locktype = 'advisory' and objid = ${LOCK}
             and database = (select oid from pg_database where datname = current_database())`;

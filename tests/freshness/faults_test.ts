@@ -3,14 +3,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, afterEach, before, describe, it } from "@std/testing/bdd";
 import { delay } from "$src/async/delay.ts";
-import { type Part, type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { type ManagedProcess, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { holderOf } from "../faults/faults.ts";
 import { healthy } from "../faults/outcome.ts";
 import { Client } from "../support/client.ts";
 import { opened } from "../support/database.ts";
 import { type Load, underLoad } from "../support/load.ts";
 import { report } from "../support/report.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { type VersionsProxy, versionsProxy } from "../support/versions_proxy.ts";
 import { distribution } from "./trial.ts";
 
@@ -53,17 +53,20 @@ describe("a write, and what is lost on the way to its readers", () => {
     return await fetch(`${stack.url}/items/1`, { headers, signal })
       .then(async (response) => (await response.json()).name, () => undefined);
   }
-  const untilCached = () => until(async () => (await client.get("/items/1")).cache === "HIT");
+  const untilCached = () => waitFor(async () => (await client.get("/items/1")).cache === "HIT");
   const more = (load: Load, count: number) => {
     const from = load.writes.length;
-    return until(() => load.writes.length >= from + count, 60_000);
+    return waitFor(() => load.writes.length >= from + count, 60_000);
   };
 
   /**
    * The replica has committed and has raised nothing yet when this happens to it. Answers how long
    * after that readers saw the write.
    */
-  async function lostBeforeItRaises(app: Part, lose: () => Promise<void>): Promise<number> {
+  async function lostBeforeItRaises(
+    app: ManagedProcess,
+    lose: () => Promise<void>,
+  ): Promise<number> {
     await untilCached();
     const raising = Promise.withResolvers<void>();
     const lost = Promise.withResolvers<void>();
@@ -85,16 +88,16 @@ describe("a write, and what is lost on the way to its readers", () => {
     const began = performance.now();
     await lose();
     lost.resolve();
-    await until(async () => await nameSoon() === written, 10_000);
+    await waitFor(async () => await nameSoon() === written, 10_000);
     const took = performance.now() - began;
     void answer;
     direct[Symbol.dispose]();
     return took;
   }
 
-  async function replica(role: "leader" | "follower"): Promise<Part> {
+  async function replica(role: "leader" | "follower"): Promise<ManagedProcess> {
     await healthy(stack.apps);
-    const leader = await until(async () => {
+    const leader = await waitFor(async () => {
       const found = await holderOf(stack);
       return found >= 0 && { found };
     });
@@ -132,7 +135,7 @@ describe("a write, and what is lost on the way to its readers", () => {
         proxy.isCut = true;
         await delay(1000);
         proxy.isCut = false;
-        await until(async () => await isVisible());
+        await waitFor(async () => await isVisible());
       }
       await more(load, 5);
     });
@@ -161,7 +164,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       // Its readers see what is at most one life of an entry old.
       const due = answers.length;
       const before = performance.now();
-      await until(async () => Number((await name()).match(/\d+$/)) >= due - 1, LIFE_MS);
+      await waitFor(async () => Number((await name()).match(/\d+$/)) >= due - 1, LIFE_MS);
       assert(performance.now() - before < LIFE_MS);
       await delay(100);
     }
@@ -170,7 +173,7 @@ describe("a write, and what is lost on the way to its readers", () => {
     assertEquals(excused.filter(({ visible, ms }) => !visible || ms > 1000), []);
     const raised = proxy.raisedAll;
     proxy.isCut = false;
-    await until(() => proxy.raisedAll > raised);
+    await waitFor(() => proxy.raisedAll > raised);
     const last = await client.send("PUT", "/items/1", { name: "back again" });
     assertEquals(last.headers.get("tallybook-visible"), null);
     assertEquals(await name(), "back again");

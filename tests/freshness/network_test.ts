@@ -11,7 +11,7 @@ import { trial } from "../support/trial.ts";
 import { rounds } from "../support/rounds.ts";
 import { type HoldBack, type SlowWay, slowWay } from "../support/slow_way.ts";
 import { ownRedis } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const isLoad = ({ headers }: Request) => headers.has("x-tallybook-load");
 
@@ -49,7 +49,7 @@ describe("between Nginx and the app", () => {
         isLoad(request) && request.url.endsWith(`/items/${id}`) && left-- > 0 ? 200 : 0;
       using slow = new Client(stack.url);
       const reading = slow.get(`/items/${id}`);
-      await until(() => held() > before);
+      await waitFor(() => held() > before);
       const written = await client.send("PUT", `/items/${id}`, { name: "new" });
       assertEquals(written.headers.get("tallybook-visible"), null, `round ${round}`);
       const next = await client.get(`/items/${id}`);
@@ -57,7 +57,7 @@ describe("between Nginx and the app", () => {
       await reading;
       // The old answer is stored by now, under the version of before.
       const seen: string[] = [];
-      const kept = await until(async () => {
+      const kept = await waitFor(async () => {
         const answer = await client.get(`/items/${id}`);
         seen.push(JSON.parse(answer.text).name);
         return answer.cache === "HIT" && answer;
@@ -87,9 +87,9 @@ describe("between Nginx and the app", () => {
     const load = await underLoad(stack, async (load) => {
       for (const app of stack.apps) {
         const from = load.reads.length;
-        await until(() => load.reads.length > from + 200);
+        await waitFor(() => load.reads.length > from + 200);
         await app.kill();
-        await until(() => load.reads.length > from + 600);
+        await waitFor(() => load.reads.length > from + 600);
         await app.start();
       }
     }, { onlyNginx: true });
@@ -103,11 +103,11 @@ describe("between Nginx and the app", () => {
 
   it("no write waits for a leader that ended in order", async () => {
     for (const app of stack.apps) {
-      await until(async () => (await client.get("/items/1")).cache === "HIT");
+      await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
       await app.stop();
       await using _started = { [Symbol.asyncDispose]: () => app.start() };
       const name = `after ${app.name}.`;
-      const written = await until(async () => {
+      const written = await waitFor(async () => {
         const answer = await client.send("PUT", "/items/1", { name });
         return answer.status === 200 && answer;
       });
@@ -118,12 +118,12 @@ describe("between Nginx and the app", () => {
 
   it("writes go on without Nginx, and nothing stale is left when it is back", async () => {
     const direct = new Client(stack.appUrls[0] ?? "");
-    await until(async () => (await client.get("/items/1")).cache === "HIT");
+    await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
     await stack.nginx.pause();
     // Answered as pending until its copies have ended; after that no writer waits for it any more.
     const name = "written while Nginx hung";
     assertEquals((await direct.send("PUT", "/items/1", { name })).status, 200);
-    await until(async () => {
+    await waitFor(async () => {
       const { headers } = await direct.send("PUT", "/items/1", { name: `${name}, again` });
       return headers.get("tallybook-visible") === null;
     }, 15_000);
@@ -139,7 +139,7 @@ describe("between Nginx and the app", () => {
     );
     const failures = /^tallybook_nginx_failures_total\{nginx="[^"]+"\} [1-9]/m;
     assert(metrics.some((text) => failures.test(text)));
-    await until(async () => (await client.get("/items/1")).cache === "HIT");
+    await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
     direct[Symbol.dispose]();
   });
 });
@@ -163,7 +163,7 @@ describe("between the app and Redis", () => {
 async function leadTo(stack: Stack, ports: number[]): Promise<void> {
   await Deno.writeTextFile(`${stack.dir}/nginx/run/upstream.conf`, upstreamServers(ports));
   await stack.nginx.signal("HUP");
-  await until(async () => {
+  await waitFor(async () => {
     const asked = await Promise.all(
       Array.from({ length: 8 }, () => fetch(`${stack.url}/items?${crypto.randomUUID()}`)),
     );

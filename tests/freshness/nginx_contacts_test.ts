@@ -7,7 +7,7 @@ import { NGINX_LIFE_MS, NginxContacts } from "$src/freshness/nginx_contacts.ts";
 import { NginxVersions } from "$src/freshness/nginx_versions.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const PATHS = new Set(["/items/1"]);
 
@@ -84,7 +84,7 @@ describe("the leader's contact with an Nginx", () => {
       select epoch from nginx_contacts where url = ${fake.url}`;
     return row?.epoch;
   };
-  const untilSaved = (epoch: string | undefined) => until(async () => await saved() === epoch);
+  const untilSaved = (epoch: string | undefined) => waitFor(async () => await saved() === epoch);
   const outcomeOf = (work: Promise<void>) => {
     let isDone = false;
     work.then(() => isDone = true, () => {});

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { raw } from "../attacks/raw.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("the frame around every call", () => {
   let service: Service;
@@ -149,7 +149,7 @@ describe("the frame around every call", () => {
       return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
     };
     const unhandled = (text: string) => text.match(/^tallybook_failures_total \d+$/m)?.[0];
-    const now = await until(async () => {
+    const now = await waitFor(async () => {
       const text = await metrics();
       return cut(text) === cut(before) + 3 && text;
     });
@@ -161,8 +161,8 @@ describe("the frame around every call", () => {
     const started = () => service.services.openWrites.count;
     const conn = await Deno.connect({ hostname, port: Number(port) });
     await conn.write(new TextEncoder().encode(bytes));
-    await until(() => started() > 0);
+    await waitFor(() => started() > 0);
     conn.close();
-    await until(() => started() === 0);
+    await waitFor(() => started() === 0);
   }
 });

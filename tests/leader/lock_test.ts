@@ -3,7 +3,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 import { acquireLock } from "$src/leader/lock.ts";
 import { type FreshDatabase, freshDatabase } from "../support/database.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const LOCK = 4711;
 
@@ -32,7 +32,7 @@ describe("the leader's lock", () => {
   it("passes to the next one when it is given up", async () => {
     const first = await acquireLock(sql, LOCK, stop().signal);
     const second = acquireLock(sql, LOCK, stop().signal);
-    await until(async () => await waiting() === 1);
+    await waitFor(async () => await waiting() === 1);
     assertEquals(first.isHeld(), true);
     await first[Symbol.asyncDispose]();
     await using held = await second;
@@ -50,7 +50,7 @@ describe("the leader's lock", () => {
     await session`select set_config('idle_session_timeout', '100', false)`;
     await using next = await acquireLock(sql, LOCK, stop().signal);
     assertEquals(next.isHeld(), true);
-    await until(() => lock.lost.aborted);
+    await waitFor(() => lock.lost.aborted);
     assertEquals(lock.isHeld(), false);
     await lock[Symbol.asyncDispose]();
     await silent.end({ timeout: 5 });
@@ -60,9 +60,9 @@ describe("the leader's lock", () => {
     await using _held = await acquireLock(sql, LOCK, stop().signal);
     const leaving = stop();
     const queued = acquireLock(sql, LOCK, leaving.signal).catch(() => "gone");
-    await until(async () => await waiting() === 1);
+    await waitFor(async () => await waiting() === 1);
     leaving.abort();
-    await until(async () => await waiting() === 0);
+    await waitFor(async () => await waiting() === 0);
     assertEquals(await queued, "gone");
   });
 });

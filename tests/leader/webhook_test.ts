@@ -4,7 +4,7 @@ import { describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
 import { replay } from "$src/projector/replay.ts";
 import { openPlace } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const SECRET = "the-secret-of-the-webhook";
 
@@ -36,7 +36,7 @@ describe("the webhook", () => {
     await using hook = receiver();
     const settings = { WEBHOOK_URL: hook.url, WEBHOOK_SECRET: SECRET };
     await using service = await place.open(settings);
-    await until(async () =>
+    await waitFor(async () =>
       (await place.owner`select from checkpoints where name = 'webhook'`).length > 0
     );
     const voter = service.client();
@@ -45,7 +45,7 @@ describe("the webhook", () => {
     await voter.post("/polls/1/votes", { option: "option_b" });
     await service.client().post("/items", { name: "not told" });
     await service.client().post("/users", { name: "Ada", email: "ada@example.com" });
-    await until(() => hook.got.length >= 4);
+    await waitFor(() => hook.got.length >= 4);
     const types = ["EntrySigned", "VoteCast", "VoteChanged", "UserRegistered"];
     assertEquals(hook.got.map(({ type }) => type), types);
     assert(hook.got.every(({ signed }) => signed));
@@ -53,7 +53,7 @@ describe("the webhook", () => {
 
     for (const projection of projections) await replay(service.services.sql, projection);
     await voter.post("/sign", { name: "Ada", message: "after the replay" });
-    await until(() => hook.got.some(({ data }) => data.message === "after the replay"));
+    await waitFor(() => hook.got.some(({ data }) => data.message === "after the replay"));
     assertEquals(hook.got.length, 5);
 
     hook.refuse(true);
@@ -62,7 +62,7 @@ describe("the webhook", () => {
     hook.refuse(false);
     await using next = await place.open(settings);
     await next.client().post("/sign", { name: "Ada", message: "5" });
-    await until(() => hook.got.some(({ data }) => data.message === "5"));
+    await waitFor(() => hook.got.some(({ data }) => data.message === "5"));
     const positions = hook.got.map(({ position }) => position);
     assertEquals(positions, positions.toSorted((a, b) => a - b));
     const told = new Set(hook.got.slice(5).map(({ data }) => data.message));
@@ -73,14 +73,14 @@ describe("the webhook", () => {
     await using place = await openPlace();
     await using hook = receiver();
     await using service = await place.open({ WEBHOOK_URL: hook.url, WEBHOOK_SECRET: SECRET });
-    await until(async () =>
+    await waitFor(async () =>
       (await place.owner`select from checkpoints where name = 'webhook'`).length > 0
     );
     await place.owner`alter table checkpoints rename column position to away`;
     await service.client().post("/sign", { name: "Ada", message: "first" });
-    await until(() => hook.got.length >= 1);
+    await waitFor(() => hook.got.length >= 1);
     await place.owner`alter table checkpoints rename column away to position`;
     await service.client().post("/sign", { name: "Ada", message: "second" });
-    await until(() => hook.got.some(({ data }) => data.message === "second"));
+    await waitFor(() => hook.got.some(({ data }) => data.message === "second"));
   });
 });

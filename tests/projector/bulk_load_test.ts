@@ -8,9 +8,9 @@ import { projections } from "$projections/mod.ts";
 import { items } from "$projections/items.ts";
 import {
   applyEvents,
+  type BulkLoad,
   liveTables,
   type Projection,
-  type Straight,
 } from "$projections/projection.ts";
 import { polls } from "$projections/polls.ts";
 import type { Tx } from "$src/connections/postgres.ts";
@@ -108,7 +108,7 @@ function straightRows(projection: Projection, stream: string, data: unknown) {
       select ${place.version}::bigint as version, ${place.position}::bigint as position,
         ${stream}::text as stream, ${JSON.stringify(data)}::text::jsonb as data,
         ${place.at}::timestamptz(3) as at, ${place.seal} as seal) page`;
-    await projection.straight?.set(tx, page, liveTables(tx));
+    await projection.bulkLoad?.set(tx, page, liveTables(tx));
   });
 }
 
@@ -156,9 +156,9 @@ async function insertForeign(stream: string, type: EventType, data: Data): Promi
 
 describe("what is set straight from the log", () => {
   for (const projection of projections) {
-    const { straight } = projection;
-    if (!straight) continue;
-    const { type, opening } = straight;
+    const { bulkLoad } = projection;
+    if (!bulkLoad) continue;
+    const { type, firstInStream } = bulkLoad;
     const { data: whole, stream: streamOf } = wholeOf(type);
 
     it(`${type}: is what the handler sets, and nothing that its schema refuses`, async () => {
@@ -183,7 +183,7 @@ describe("what is set straight from the log", () => {
       assert(Math.min(seen.refused, seen.taken) > RUNS / 20, JSON.stringify(seen));
     });
 
-    if (!opening) continue;
+    if (!firstInStream) continue;
     it(`${type}: is an event in its own stream only`, async () => {
       assertEquals(await straightRows(projection, "elsewhere-1", whole), undefined);
     });
@@ -225,11 +225,14 @@ describe("what is set straight from the log", () => {
       await append(`ballot-1-v${n}`, { type: "VoteCast", data });
     }
     assertEquals(await checkReplay(log.sql, polls, { page }), []);
-    const set: Straight["set"] = async (tx, page, table) => {
-      await polls.straight?.set(tx, page, table);
+    const set: BulkLoad["set"] = async (tx, page, table) => {
+      await polls.bulkLoad?.set(tx, page, table);
       await tx`update ${table("polls")} set voters = voters + 1`;
     };
-    const wrong: Projection = { ...polls, straight: { type: "VoteCast", opening: true, set } };
+    const wrong: Projection = {
+      ...polls,
+      bulkLoad: { type: "VoteCast", firstInStream: true, set },
+    };
     const found = await checkReplay(log.sql, wrong, { page });
     assertEquals(found.map(({ table, only }) => `${table} ${only}`).sort(), [
       "polls live",

@@ -7,11 +7,11 @@ import type { NewEvent } from "$events/mod.ts";
 import { projections } from "$projections/mod.ts";
 import { polls } from "$projections/polls.ts";
 import { items } from "$projections/items.ts";
-import { Mending } from "$src/projector/supervisor.ts";
+import { ProjectionSupervisor } from "$src/projector/supervisor.ts";
 import { projectionStates } from "$src/projector/projector.ts";
 import { checkReplay, replay, withReplayLock } from "$src/projector/replay.ts";
 import { readEvents, readHead } from "$src/store/read.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { openPlace, openService, type Service } from "../support/service.ts";
 import { openLog, type ProjectedLog, readTables } from "../projections/log.ts";
 
@@ -77,7 +77,7 @@ describe("a poison event", () => {
     for (const { name, lag, error } of states) {
       assertEquals([lag > 0, error !== null], Array(2).fill(name === "items"), name);
     }
-    const stopped = await until(async () => {
+    const stopped = await waitFor(async () => {
       const state = await stateOf("items");
       return state?.position === Number(poison.headers.get("tallybook-position")) - 1 && state;
     });
@@ -88,9 +88,9 @@ describe("a poison event", () => {
     assertEquals((await client.get("/polls/1/results")).get("voters"), 1);
 
     await owner`alter table read.items drop constraint healthy`;
-    await until(async () => (await health()).status === "healthy");
+    await waitFor(async () => (await health()).status === "healthy");
     // No event touched these tags when the rows came; nothing older may be served for it.
-    await until(async () => (await list()).length === 3);
+    await waitFor(async () => (await list()).length === 3);
     assertEquals(await list(), ["before", "poison", "after"]);
     for (const one of projections) assertEquals(await checkReplay(service.services.sql, one), []);
   });
@@ -107,7 +107,7 @@ describe("a poison event", () => {
     assertEquals(event?.type, "EntrySigned");
     assert(((await stateOf("guestbook"))?.error ?? "").includes("healthy"));
     await owner`alter table read.entries drop constraint healthy`;
-    await until(async () => (await health()).status === "healthy");
+    await waitFor(async () => (await health()).status === "healthy");
     for (const one of projections) assertEquals(await checkReplay(service.services.sql, one), []);
   });
 });
@@ -208,7 +208,7 @@ describe("replay()", () => {
     const replaying = replay(log.sql, polls, { page: 1000 });
     // It meets the lock, gives the counter back, and more votes come each time.
     await fill(log, 900, 100_001);
-    await until(async () => {
+    await waitFor(async () => {
       const rows = await log.sql`select from pg_stat_activity where wait_event_type = 'Lock'`;
       return rows.length > 0;
     });
@@ -240,7 +240,7 @@ describe("replay()", () => {
     const stopped = async () =>
       (await projectionStates(log.sql)).find(({ name }) => name === "items")?.error ?? null;
     assert(await stopped() !== null);
-    await new Mending(log.sql, projections).mend();
+    await new ProjectionSupervisor(log.sql, projections).retryStopped();
     assert(await stopped() !== null, "still poison");
     await replay(log.sql, items);
     assertEquals(await stopped(), null);
@@ -260,7 +260,7 @@ describe("the replay of the admin desk", () => {
     });
     assertEquals((await admin.post("/admin/replay", { projection: "items" })).status, 200);
     assertEquals((await admin.post("/admin/replay", { projection: "nothing" })).status, 404);
-    await until(() => service.services.mending.replaying === undefined);
+    await waitFor(() => service.services.mending.replaying === undefined);
     assertEquals((await service.client().get("/items")).get("0.name"), "kept");
   });
 });

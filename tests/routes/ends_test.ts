@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const HTML = { accept: "text/html" };
 
@@ -115,7 +115,7 @@ describe("a new site", () => {
       return text.match(/Cache hit rate(?:<\/a>)?<\/dt>\s*<dd>([^<]*)</)?.[1];
     };
     assertEquals(await rateIn("/admin"), "–");
-    await until(async () => /^\d+ %$/.test(await rateIn("/") ?? ""));
+    await waitFor(async () => /^\d+ %$/.test(await rateIn("/") ?? ""));
     assert(/^\d+ %$/.test(await rateIn("/admin") ?? ""));
   });
 });

@@ -7,7 +7,7 @@ import { exportEvents } from "$src/store/export_import.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("erasure", () => {
   let service: Service;
@@ -162,7 +162,7 @@ describe("erasure", () => {
     const left = await owner`select from read.entries_next where message = ${secret}`;
     assertEquals(left.length, 1, "the rebuild got that far");
     await service.admin().post(`/entries/${id}/erase`);
-    await until(async () => !(await everything()).includes(secret), 8000);
+    await waitFor(async () => !(await everything()).includes(secret), 8000);
     await assertIntact();
   });
 

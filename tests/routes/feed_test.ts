@@ -78,7 +78,7 @@ describe("the feed", () => {
   it("is the same after a replay", async () => {
     const live = await feed();
     await replay(service.services.sql, guestbook);
-    await service.services.cache.tier.clear();
+    await service.services.cache.backend.clear();
     const replayed = await feed();
     assertEquals([replayed.text, tagOf(replayed)], [live.text, tagOf(live)]);
     assertEquals((await feed(tagOf(live))).status, 304);

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { idOf } from "../support/api.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 type Message = { id: number; event: string; data: Record<string, unknown> };
 
@@ -62,10 +62,10 @@ describe("live", () => {
     const poll = idOf(await service.admin().post("/polls", { question: "?", options: ["a", "b"] }));
     await using here = await listen(`${service.url}/polls/${poll}/live`);
     await using there = await listen(`${other.url}/polls/${poll}/live`);
-    await until(() => votes(here) === 0 && votes(there) === 0);
+    await waitFor(() => votes(here) === 0 && votes(there) === 0);
     for (let count = 1; count <= 30; count++) {
       await (count % 2 ? service : other).client().post(`/polls/${poll}/votes`, { option: "a" });
-      await until(() => votes(here) === count && votes(there) === count, 3000, `vote ${count}`);
+      await waitFor(() => votes(here) === count && votes(there) === count, 3000, `vote ${count}`);
     }
     for (const { got } of [here, there]) {
       const ids = got.map(({ id }) => id);
@@ -84,7 +84,7 @@ describe("live", () => {
     const told = () => entries.got.flatMap(({ data }) => data.added);
     await moderated.admin().post(`/entries/${old}/restore`);
     await moderated.admin().post(`/entries/${fresh}/restore`);
-    await until(() => told().includes(fresh));
+    await waitFor(() => told().includes(fresh));
     assertEquals(told(), [fresh]);
   });
 
@@ -94,17 +94,17 @@ describe("live", () => {
     let last = 0;
     {
       await using first = await listen(url);
-      await until(() => votes(first) === 0);
+      await waitFor(() => votes(first) === 0);
       last = first.got.at(-1)?.id ?? 0;
     }
     await using known = await listen(url, { "last-event-id": String(last) });
     await service.client().post(`/polls/${poll}/votes`, { option: "a" });
-    await until(() => votes(known) === 1);
+    await waitFor(() => votes(known) === 1);
     assertEquals(known.got.length, 1);
     await using odd = await listen(url, { "last-event-id": "99999999999" });
-    await until(() => votes(odd) === 1);
+    await waitFor(() => votes(odd) === 1);
     await using empty = await listen(url, { "last-event-id": "" });
-    await until(() => votes(empty) === 1);
+    await waitFor(() => votes(empty) === 1);
   });
 
   it("gives the log without a gap, however much was missed", async () => {
@@ -115,12 +115,12 @@ describe("live", () => {
     );
     const headers = { ...admin, "last-event-id": String(start) };
     await using log = await listen(`${service.url}/events/live`, headers);
-    await until(() => log.got.length >= 200);
+    await waitFor(() => log.got.length >= 200);
     await Promise.all(
       Array.from({ length: 250 }, (_, i) => service.client().post("/items", { name: `more ${i}` })),
     );
     const head = Number((await service.client().get("/health")).get("position"));
-    await until(() => (log.got.at(-1)?.id ?? 0) >= head);
+    await waitFor(() => (log.got.at(-1)?.id ?? 0) >= head);
     const positions = log.got.map(({ id }) => id).filter((id) => id <= head);
     assertEquals(positions, Array.from({ length: head - start }, (_, i) => start + 1 + i));
   });
@@ -131,7 +131,7 @@ describe("live", () => {
     await using log = await listen(url, { authorization: `Bearer ${ADMIN_TOKEN}` });
     await service.client().post("/items", { name: "not told" });
     await service.client().post("/sign", { name: "Ada", message: "a secret" });
-    await until(() => log.got.length === 1);
+    await waitFor(() => log.got.length === 1);
     assertEquals(log.got[0]?.data.type, "EntrySigned");
     assert(!JSON.stringify(log.got).includes("a secret"));
   });
@@ -139,10 +139,10 @@ describe("live", () => {
   it("tells of entries as they are signed, and of the total", async () => {
     await using entries = await listen(`${service.url}/entries/live`);
     const id = idOf(await service.client().post("/sign", { name: "Ada", message: "live" }));
-    await until(() => entries.got.some(({ data }) => String(data.added) === String(id)));
+    await waitFor(() => entries.got.some(({ data }) => String(data.added) === String(id)));
     const before = Number(entries.got.at(-1)?.data.total);
     await service.admin().post(`/entries/${id}/hide`);
-    await until(() => entries.got.at(-1)?.data.total === before - 1);
+    await waitFor(() => entries.got.at(-1)?.data.total === before - 1);
   });
 
   it("answers HEAD without a stream, and forgets listeners who left", async () => {
@@ -150,7 +150,7 @@ describe("live", () => {
       const { text } = await service.client().get("/metrics");
       return Number(text.match(/^tallybook_live_listeners (\d+)/m)?.[1]);
     };
-    await until(async () => await listeners() === 0);
+    await waitFor(async () => await listeners() === 0);
     for (const path of ["/polls/1/live", "/entries/live"]) {
       const head = await service.client().ask(path, { method: "HEAD" });
       assertEquals([head.status, head.headers.get("content-type")], [200, "text/event-stream"]);
@@ -158,9 +158,9 @@ describe("live", () => {
     assertEquals(await listeners(), 0);
     {
       await using _ = await listen(`${service.url}/entries/live`);
-      await until(async () => await listeners() === 1);
+      await waitFor(async () => await listeners() === 1);
     }
     await service.client().post("/sign", { name: "Ada", message: "nobody listens" });
-    await until(async () => await listeners() === 0);
+    await waitFor(async () => await listeners() === 0);
   });
 });

@@ -7,7 +7,7 @@ import { polls as projection } from "$projections/polls.ts";
 import { isCounted } from "$projections/votes.ts";
 import { type Answer, type Client, fieldsOf, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 type Counted = { voters: number; votes: number; options: { id: string; votes: number }[] };
 
@@ -154,14 +154,14 @@ describe("polls", () => {
     const poll = await open({ closes_at: soon(700) });
     const statuses: number[] = [];
     let accepted = 0;
-    await until(async () => {
+    await waitFor(async () => {
       const [, answer] = await voted(poll, "1");
       statuses.push(answer.status);
       if (answer.status === 201) accepted++;
       return answer.status === 409;
     });
     assertEquals(new Set(statuses), new Set([201, 409]));
-    await until(async () =>
+    await waitFor(async () =>
       (await service.client().get(`/polls/${poll}`)).get("state") === "closed"
     );
     const results = await service.client().get(`/polls/${poll}/results`);
@@ -183,7 +183,7 @@ describe("polls", () => {
     const poll = await open({ closes_at: soon(60_000) });
     assertEquals((await voted(poll, "1"))[1].status, 201);
     await service.admin().put(`/polls/${poll}`, { closes_at: soon(300) });
-    await until(async () =>
+    await waitFor(async () =>
       (await service.client().get(`/polls/${poll}`)).get("state") === "closed"
     );
     const again = { closes_at: soon(60_000) };
@@ -431,7 +431,7 @@ describe("polls", () => {
       Promise.all(paths.map(async (path) => (await service.client().get(path)).text));
     const before = await read();
     await replay(service.services.sql, projection);
-    await service.services.cache.tier.clear();
+    await service.services.cache.backend.clear();
     const digest = (texts: string[]) => createHash("sha256").update(texts.join()).digest("hex");
     assertEquals(digest(await read()), digest(before));
   });

@@ -17,7 +17,7 @@ import { verifyLog } from "$src/store/verify.ts";
 import { type Client, idOf } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 type Later = {
   stream: string;
@@ -103,7 +103,7 @@ describe("what a later version adds to an event", () => {
   after(async () => await service[Symbol.asyncDispose]());
 
   it("stops no projection, and leaves no cached answer behind", async () => {
-    const health = await until(async () => {
+    const health = await waitFor(async () => {
       const answer = await service.client().get("/health");
       const states = answer.get("projections") as { position: number; error: string | null }[];
       const over = states.every((one) => one.position >= position || one.error !== null);
@@ -192,7 +192,7 @@ describe("what a later version adds to an event", () => {
         tx`update read.projections set position = ${position}`,
       ],
     });
-    await until(async () => {
+    await waitFor(async () => {
       const health = await service.client().get("/health");
       return Number(health.get("visible")) >= at;
     });

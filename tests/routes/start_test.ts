@@ -6,7 +6,7 @@ import { adminTokenDigest, digest, firstAdminToken } from "$src/security/secrets
 import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { Client } from "../support/api.ts";
 import { ADMIN_TOKEN, openPlace, openService } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("the first start", () => {
   it("opens the default poll, once, however many start together and again", async () => {
@@ -72,7 +72,7 @@ describe("the admin", () => {
     assertEquals(await adminTokenDigest(config, services.sql), digest(token));
     const rows = await place.owner`select value from settings`;
     assert(!rows.some(({ value }) => String(value).includes(token)));
-    await until(async () => (await new Client(service.url, token).get("/events")).status === 200);
+    await waitFor(async () => (await new Client(service.url, token).get("/events")).status === 200);
   });
 
   it("logs in by a form, and out, and is told nothing but no otherwise", async () => {
@@ -88,7 +88,7 @@ describe("the admin", () => {
     assertEquals((await client.get("/events")).status, 200);
     const session = { cookie: `session=${client.cookies.get("session")}` };
     await using other = await service.place.open();
-    await until(async () => (await other.client().get("/events", session)).status === 200);
+    await waitFor(async () => (await other.client().get("/events", session)).status === 200);
     assertEquals((await client.form("/admin/logout", {})).status, 303);
     assertEquals((await other.client().get("/events", session)).status, 401);
     assertEquals((await client.get("/events", { cookie: "session=made-up" })).status, 401);

@@ -6,7 +6,7 @@ import { users } from "$projections/users.ts";
 import { replay } from "$src/projector/replay.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 describe("an entry and a user whose keys are damaged", () => {
   let service: Service;
@@ -26,7 +26,7 @@ describe("an entry and a user whose keys are damaged", () => {
       update keys set key = '\\x00' where subject = any(${subjects}::text[])`;
     // What is read comes from the log again, as after any new revision.
     for (const one of [guestbook, users]) await replay(service.services.sql, one);
-    await service.services.cache.tier.clear();
+    await service.services.cache.backend.clear();
   });
   after(() => service[Symbol.asyncDispose]());
 
@@ -84,7 +84,7 @@ describe("an entry and a user whose keys are damaged", () => {
   it("can be erased by an admin, and all is well again", async () => {
     assertEquals((await service.admin().post(`/entries/${entry}/erase`)).status, 200);
     assertEquals((await service.admin().post(`/users/${user}/erase`)).status, 200);
-    await until(async () => (await service.client().get("/health")).get("status") === "healthy");
+    await waitFor(async () => (await service.client().get("/health")).get("status") === "healthy");
     assertEquals((await service.admin().post("/admin/verify")).get("unreadable"), undefined);
   });
 });

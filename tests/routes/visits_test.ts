@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { viewsOf } from "$projections/visits.ts";
 import { openPlace, openService, type Replica, type Service } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const DATABASE_ONLY = { redis: false };
 /** Where nobody listens. */
@@ -32,7 +32,7 @@ describe("visits", () => {
 
   it("are counted at once, and written to the log within seconds", async () => {
     for (let i = 1; i <= 5; i++) assertEquals(await see(service, "/a"), i);
-    await until(async () => await known("/a") === 5);
+    await waitFor(async () => await known("/a") === 5);
     const events = await service.place.owner<{ count: number }[]>`
       select (data->>'count')::int as count from events where stream = 'visits-/a'`;
     assert(events.length <= 3, "one event for many views");
@@ -53,7 +53,7 @@ describe("visits", () => {
     await writing;
     assertEquals(totals, totals.toSorted((a, b) => a - b));
     // A Redis that is slow for a moment may lose a view, and never counts one twice.
-    await until(async () => await known("/b") >= seen * 0.95);
+    await waitFor(async () => await known("/b") >= seen * 0.95);
     assert(await known("/b") <= seen, `${await known("/b")} of ${seen}`);
   });
 
@@ -64,20 +64,20 @@ describe("visits", () => {
     const again = await service.client().get("/polls/1", known);
     assertEquals([first.status, again.status], [200, 304]);
     await service.client().get("/polls/1", { "if-none-match": "*" });
-    await until(async () => await shown(service, "/polls/1") === 2);
+    await waitFor(async () => await shown(service, "/polls/1") === 2);
   });
 
   it("are written down at shutdown", async () => {
     const other = await service.place.open();
     assertEquals(await see(other, "/c"), 1);
     await other[Symbol.asyncDispose]();
-    await until(async () => await known("/c") === 1);
+    await waitFor(async () => await known("/c") === 1);
   });
 
   it("survive a Redis that is flushed or dies, but for seconds, and never go backwards", async () => {
     const redis = redisOf(service);
     for (let i = 0; i < 3; i++) await see(service, "/d");
-    await until(async () => await known("/d") === 3);
+    await waitFor(async () => await known("/d") === 3);
     await see(service, "/d");
     const before = await shown(service, "/d");
     await redis.link.flushall();
@@ -86,9 +86,9 @@ describe("visits", () => {
     const first = await see(service, "/d");
     assert(first >= before, `${first} after ${before}`);
     for (let i = 0; i < 5; i++) assert(await see(service, "/d") >= first);
-    await until(async () => await known("/d") >= 3 + 6);
+    await waitFor(async () => await known("/d") >= 3 + 6);
     await redis.part.start();
-    await until(async () => (await service.client().get("/health")).get("redis") === "ok");
+    await waitFor(async () => (await service.client().get("/health")).get("redis") === "ok");
     const after = await see(service, "/d");
     assert(after >= first + 1, `${after} after ${first}`);
   });
@@ -116,7 +116,7 @@ describe("visits", () => {
       }
     }
     assert(last <= counted, `${last} of ${counted}: nothing is made up`);
-    await until(async () => await known("/g") === counted);
+    await waitFor(async () => await known("/g") === counted);
     assertEquals([await shown(service, "/g"), await shown(without, "/g")], [counted, counted]);
   });
 
@@ -134,7 +134,7 @@ describe("visits", () => {
     } finally {
       await service.place.owner`drop trigger no_room on shown_totals`;
     }
-    await until(async () => await shown(service, "/h") === 2);
+    await waitFor(async () => await shown(service, "/h") === 2);
   });
 
   it("are counted once by whoever finds them set aside after a crash", async () => {
@@ -156,8 +156,8 @@ describe("visits", () => {
       },
     });
     await service.services.visits.flush();
-    await until(async () => await link.exists("tallybook:visits:taken") === 0);
-    await until(async () => await known("/e") === 4);
+    await waitFor(async () => await link.exists("tallybook:visits:taken") === 0);
+    await waitFor(async () => await known("/e") === 4);
   });
 
   it("that were set aside and not written are written under the same name", async () => {
@@ -165,7 +165,7 @@ describe("visits", () => {
     await link.hset("tallybook:visits:taken", "/f", "7");
     await link.set("tallybook:visits:name", "another name");
     await Promise.all([service.services.visits.flush(), service.services.visits.flush()]);
-    await until(async () => await link.exists("tallybook:visits:taken") === 0);
+    await waitFor(async () => await link.exists("tallybook:visits:taken") === 0);
     assertEquals(await known("/f"), 7);
   });
 
@@ -183,7 +183,7 @@ describe("visits without Redis", () => {
     await using one = await place.open();
     await using two = await place.open();
     assertEquals([await see(one, "/"), await see(two, "/")], [1, 1]);
-    await until(async () => await viewsOf(place.owner, "/") === 2);
+    await waitFor(async () => await viewsOf(place.owner, "/") === 2);
     assertEquals([await see(one, "/"), await shown(two, "/")], [3, 3]);
   });
 });

@@ -8,7 +8,7 @@ import {
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { readLog } from "../support/access_log.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const app = "tests/support/fixture_app.ts";
 
@@ -33,7 +33,7 @@ describe("Nginx in front of the app", () => {
   /** Asked for once, and then from the store. */
   const stored = async (path: string, headers: Record<string, string> = {}) => {
     await get(path, headers);
-    return await until(async () => {
+    return await waitFor(async () => {
       const answer = await get(path, headers);
       return answer.cache === "HIT" && answer;
     });
@@ -106,7 +106,7 @@ describe("Nginx in front of the app", () => {
     assertEquals(ids.length, 400);
     assertEquals(new Set(ids).size, 400);
     for (const id of ids) assertMatch(id, /^[\w.-]{8,64}$/);
-    await until(async () => {
+    await waitFor(async () => {
       const lines = await readLog(stack.accessLog);
       const hits = new Set(lines.filter(({ cache }) => cache === "HIT").map(({ id }) => id));
       return ids.every((id) => hits.has(id));
@@ -173,7 +173,7 @@ describe("Nginx in front of the app", () => {
 
   it("keeps a copy no longer than the app said", async () => {
     await stored("/life-1");
-    const gone = await until(async () => {
+    const gone = await waitFor(async () => {
       const { cache } = await get("/life-1");
       return cache !== "HIT" && cache;
     }, 3000);
@@ -213,7 +213,7 @@ describe("Nginx in front of the app", () => {
 
   it("logs each request as JSON, without its query", async () => {
     await get("/logged?name=Ada", { "x-request-id": "find-me-again" });
-    const line = await until(async () =>
+    const line = await waitFor(async () =>
       (await Deno.readTextFile(stack.accessLog)).split("\n").find((each) =>
         each.includes("find-me-again")
       )
@@ -242,11 +242,11 @@ describe("Nginx in front of the app", () => {
   it("sends a PUT only once, also when the replica dies of it", async () => {
     // Both replicas must be in use, or there would be none to send it to again.
     const seen = new Set<number>();
-    await until(async () => seen.add(JSON.parse((await get("/who?x")).text).port).size === 2);
+    await waitFor(async () => seen.add(JSON.parse((await get("/who?x")).text).port).size === 2);
     const die = await ask(`${stack.url}/die`, { method: "PUT" });
     assertEquals(die.status, 503);
     assertEquals(die.headers.get("retry-after"), "2");
-    const dead = await until(() => stack.apps.find(({ pid }) => pid === undefined));
+    const dead = await waitFor(() => stack.apps.find(({ pid }) => pid === undefined));
     const alive = await Promise.all(
       stack.appUrls.map((url) => ask(`${url}/health/ready`).then(() => true, () => false)),
     );
@@ -259,7 +259,7 @@ describe("Nginx in front of the app", () => {
     await stored("/life-1/raised");
     await raise("/life-1/raised");
     for (const part of stack.apps) await part.kill();
-    const stale = await until(async () => {
+    const stale = await waitFor(async () => {
       const answer = await get("/life-1/stale");
       return answer.cache === "STALE" && answer;
     });

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { raw } from "../attacks/raw.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const app = "tests/support/fixture_app.ts";
 
@@ -152,7 +152,7 @@ describe("where plain HTTP is only sent on to HTTPS", () => {
     const listen = `${stack.dir}/nginx/run/listen.conf`;
     await Deno.writeTextFile(listen, await plainSide(new URL(stack.url).port));
     await stack.nginx.signal("HUP");
-    await until(async () => await plain() === 308);
+    await waitFor(async () => await plain() === 308);
   });
   after(() => stack[Symbol.asyncDispose]());
 

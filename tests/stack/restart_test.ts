@@ -1,9 +1,9 @@
 // An app process that ends by itself is started again; one that was ended on purpose is not.
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { type Part, type Stack, startStack } from "$src/cli/stack/mod.ts";
+import { type ManagedProcess, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { supervise } from "$src/cli/stack/supervisor.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 
 const APP = "tests/support/fixture_app.ts";
 
@@ -53,7 +53,7 @@ describe("deno task stack restarts an app that ends by itself", () => {
   for (const [name, command] of Object.entries(commands)) {
     it(name, async () => {
       await using stack = spawnStack(command);
-      const path = await until(
+      const path = await waitFor(
         () => stack.said().match(/(\/\S+\/stack\.json)/)?.[1],
         20_000,
         "the stack to say where it is",
@@ -61,9 +61,9 @@ describe("deno task stack restarts an app that ends by itself", () => {
       const app = (): Facts[string] => JSON.parse(Deno.readTextFileSync(path))["app-1"];
       const before = app();
       await die(before.port);
-      await until(async () => app().pid !== before.pid && await answers(before.port));
+      await waitFor(async () => app().pid !== before.pid && await answers(before.port));
       assertMatch(stack.said(), /app-1 ended by itself \(code 1\): starting it again in 0.25 s/);
-      await until(() => stack.said().includes("app-1 is ready again"));
+      await waitFor(() => stack.said().includes("app-1 is ready again"));
     });
   }
 });
@@ -72,8 +72,8 @@ describe("the supervisor", () => {
   let stack: Stack;
   const said: string[] = [];
   let supervisor: Disposable;
-  let one: Part;
-  let two: Part;
+  let one: ManagedProcess;
+  let two: ManagedProcess;
 
   before(async () => {
     stack = await startStack({ replicas: 2, app: APP });
@@ -91,7 +91,7 @@ describe("the supervisor", () => {
     for (const seconds of [0.25, 0.5, 1]) {
       const { pid } = one;
       await die(one.port);
-      await until(() => said.at(-1) === "app-1 is ready again" && one.pid !== pid);
+      await waitFor(() => said.at(-1) === "app-1 is ready again" && one.pid !== pid);
       assertEquals(said.splice(0), [
         `app-1 ended by itself (code 1): starting it again in ${seconds} s`,
         "app-1 is ready again",
@@ -105,7 +105,7 @@ describe("the supervisor", () => {
       const { pid } = two;
       assertNotEquals(pid, undefined);
       await die(two.port);
-      await until(() => said.at(-1) === "app-2 is ready again");
+      await waitFor(() => said.at(-1) === "app-2 is ready again");
       assertEquals(one.pid, undefined);
       assertEquals(said.splice(0).filter((line) => line.includes("app-1")), []);
       await one.start();
@@ -115,10 +115,10 @@ describe("the supervisor", () => {
 
   it("leaves alone what was killed while it waited to be started again", async () => {
     await die(one.port);
-    await until(() => said.some((line) => line.startsWith("app-1 ended by itself")));
+    await waitFor(() => said.some((line) => line.startsWith("app-1 ended by itself")));
     await one.kill();
     await die(two.port);
-    await until(() => said.at(-1) === "app-2 is ready again");
+    await waitFor(() => said.at(-1) === "app-2 is ready again");
     assertEquals(one.pid, undefined);
     await one.start();
   });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { tryShell } from "$src/cli/stack/shell.ts";
 
 const PERMISSIONS = [
@@ -55,7 +55,7 @@ async function assertNothingLeft({ dir, pids }: Started): Promise<void> {
   const alive = await Promise.all(pids.map(isAlive));
   assertEquals(pids.filter((_, index) => alive[index]), [], "processes left");
   assertEquals(await exists(dir), false, `directory left: ${dir}`);
-  await until(async () => await processesNaming(dir) === "", 2000, `no process to name ${dir}`);
+  await waitFor(async () => await processesNaming(dir) === "", 2000, `no process to name ${dir}`);
 }
 
 /** Searches for the name without having it on a command line. */
@@ -104,7 +104,7 @@ describe("deno task stack", () => {
     const stack = await start("sleep 1000");
     stack.child.kill("SIGKILL");
     await stack.child.status;
-    await until(async () => !await exists(stack.dir), 10_000, "the directory to go");
+    await waitFor(async () => !await exists(stack.dir), 10_000, "the directory to go");
     await assertNothingLeft(stack);
   });
 

@@ -109,8 +109,8 @@ describe("append", () =>
       const stream = newStream();
       const [{ now } = { now: new Date() }] = await sql<{ now: Date }[]>`
       select clock_timestamp() as now`;
-      await log.append(one(stream, { before: new Date(now.getTime() + 60_000) }));
-      await refusedWith("conflict", log.append(one(stream, { before: now })));
+      await log.append(one(stream, { notAfter: new Date(now.getTime() + 60_000) }));
+      await refusedWith("conflict", log.append(one(stream, { notAfter: now })));
       assertEquals(await versionOf(sql, stream), 1);
     });
 
@@ -504,7 +504,7 @@ function asHook(hook: {
   apply(tx: Sql, events: { position: number; data: unknown }[], state: string): Promise<void>;
 }): AnyHook {
   return {
-    prelude: (tx) => hook.prelude(tx as unknown as Sql),
+    loadState: (tx) => hook.prelude(tx as unknown as Sql),
     apply: (tx, events, state) => hook.apply(tx as unknown as Sql, events, String(state)),
   };
 }

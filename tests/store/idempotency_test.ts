@@ -141,7 +141,7 @@ describe("idempotency", () =>
         const stream = newStream();
         const idempotency = { scope: "s", key: "died", fingerprint: "f" };
         const hook = {
-          prelude: () => Promise.resolve(),
+          loadState: () => Promise.resolve(),
           async apply(tx: { unsafe: Sql["unsafe"] }) {
             const [row] = await tx.unsafe("select pg_backend_pid() as pid");
             await other.sql`select pg_terminate_backend(${Number(row?.pid)})`;

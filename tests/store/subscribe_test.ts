@@ -2,18 +2,18 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "$src/errors.ts";
 import { Appender } from "$src/store/appender.ts";
 import { readHead } from "$src/store/read.ts";
-import { subscribe, type SubscribeOptions, Wakeups } from "$src/store/subscribe.ts";
+import { AppendSignal, subscribe, type SubscribeOptions } from "$src/store/subscribe.ts";
 import type { Sql } from "$src/connections/postgres.ts";
 import { freshDatabase, opened } from "../support/database.ts";
 import { proxyTo } from "../support/proxy.ts";
-import { until } from "../support/until.ts";
+import { waitFor } from "../support/until.ts";
 import { migrate } from "$src/store/migrate.ts";
 import { onBoth } from "./backends.ts";
 import { item, newStream, one, visit } from "./events.ts";
 import { describe, it } from "@std/testing/bdd";
 
 /** Collects positions in the background until it is disposed of. */
-function collect(sql: Sql, wakeups: Wakeups, options: SubscribeOptions = {}) {
+function collect(sql: Sql, wakeups: AppendSignal, options: SubscribeOptions = {}) {
   const stop = new AbortController();
   const positions: number[] = [];
   const done = (async () => {
@@ -43,39 +43,39 @@ describe("subscribe", () =>
       const log = new Appender(sql);
       const { position: after } = await readHead(sql);
       await log.append(one(newStream(), { events: from(1, 30).map(() => visit()) }));
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       await using seen = collect(sql, wakeups, { after, limit: 7, pollMs: 20 });
       for (const _ of from(0, 20)) {
         await Promise.all(from(0, 5).map(() => log.append(one(newStream()))));
       }
-      await until(() => seen.positions.length >= 130);
+      await waitFor(() => seen.positions.length >= 130);
       assertEquals(seen.positions, from(after + 1, 130));
     });
 
     test("is woken by this process's own commits, without polling", async ({ sql }) => {
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       const log = new Appender(sql, { onCommit: () => void wakeups.wake() as undefined });
       const { position: after } = await readHead(sql);
       await using seen = collect(sql, wakeups, { after, pollMs: NEVER });
       for (const count of from(1, 20)) {
         await log.append(one(newStream()));
-        await until(() => seen.positions.length >= count);
+        await waitFor(() => seen.positions.length >= count);
       }
       assertEquals(seen.positions, from(after + 1, 20));
     });
 
     test("polls when nothing wakes it", async ({ sql }) => {
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
       await using seen = collect(sql, wakeups, { after, pollMs: 10 });
       await new Appender(sql).append(one(newStream()));
-      await until(() => seen.positions.length >= 1);
+      await waitFor(() => seen.positions.length >= 1);
       assertEquals(seen.positions, [after + 1]);
     });
 
     test("resumes from the position it was left at", async ({ sql }) => {
       const log = new Appender(sql);
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
       const seen: number[] = [];
       for (const _ of from(0, 4)) {
@@ -91,7 +91,7 @@ describe("subscribe", () =>
 
     test("takes only the stream and the types it was asked for", async ({ sql }) => {
       const log = new Appender(sql);
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
       const stream = newStream("item");
       await using byStream = collect(sql, wakeups, { after, stream, pollMs: 10 });
@@ -99,13 +99,13 @@ describe("subscribe", () =>
       await log.append(one(newStream()));
       const { first } = await log.append(one(stream, { events: [item("a"), visit()] }));
       await log.append(one(newStream("item"), { events: [item("b")] }));
-      await until(() => byType.positions.length >= 2 && byStream.positions.length >= 2);
+      await waitFor(() => byType.positions.length >= 2 && byStream.positions.length >= 2);
       assertEquals(byStream.positions, [first, first + 1]);
       assertEquals(byType.positions, [first, first + 2]);
     });
 
     test("ends at once when its signal says so", async ({ sql }) => {
-      await using wakeups = new Wakeups();
+      await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
       const seen = collect(sql, wakeups, { after, pollMs: NEVER });
       await seen[Symbol.asyncDispose]();
@@ -116,14 +116,14 @@ describe("subscribe", () =>
       "is woken by another process's commits, without polling",
       async (backend) => {
         await using other = await backend.another();
-        await using wakeups = new Wakeups();
+        await using wakeups = new AppendSignal();
         await wakeups.listen(backend.sql);
         const { position: after } = await readHead(backend.sql);
         await using seen = collect(backend.sql, wakeups, { after, pollMs: NEVER });
         const log = new Appender(other.sql);
         for (const count of from(1, 10)) {
           await log.append(one(newStream()));
-          await until(() => seen.positions.length >= count);
+          await waitFor(() => seen.positions.length >= count);
         }
         assertEquals(seen.positions, from(after + 1, 10));
       },
@@ -139,7 +139,7 @@ describe("subscribe", () =>
         const { last } = await log.append(
           one(newStream(), { events: from(1, 200).map(() => visit()) }),
         );
-        await until(() => told.includes(String(last)));
+        await waitFor(() => told.includes(String(last)));
         assertEquals(told, [String(last)]);
         await unlisten();
       },
@@ -153,12 +153,12 @@ describe("subscribe, when the database goes away", () => {
     await using direct = opened(database.ownerUrl);
     await migrate(direct.sql);
     await using remote = opened(proxy.url);
-    await using wakeups = new Wakeups();
+    await using wakeups = new AppendSignal();
     await wakeups.listen(remote.sql);
     const log = new Appender(direct.sql);
     await using polled = collect(remote.sql, wakeups, { pollMs: 50 });
     await log.append(one(newStream()));
-    await until(() => polled.positions.length === 1);
+    await waitFor(() => polled.positions.length === 1);
 
     proxy.cut();
     const error = await assertRejects(
@@ -170,11 +170,11 @@ describe("subscribe, when the database goes away", () => {
     assertEquals(polled.positions, [1]);
     proxy.mend();
 
-    await until(() => polled.positions.length >= 51);
+    await waitFor(() => polled.positions.length >= 51);
     assertEquals(polled.positions, from(1, 51));
 
     await using woken = collect(remote.sql, wakeups, { after: 51, pollMs: NEVER });
-    await until(async () => {
+    await waitFor(async () => {
       await log.append(one(newStream()));
       return woken.positions.length > 0;
     });

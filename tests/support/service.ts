@@ -10,7 +10,7 @@ import { openServices, type Services } from "$src/services.ts";
 import { prepare } from "$src/start.ts";
 import { grantService } from "$src/store/role_grants.ts";
 import { migrate } from "$src/store/migrate.ts";
-import { Keeper, type Part } from "$src/cli/stack/mod.ts";
+import { type ManagedProcess, ProcessGroup } from "$src/cli/stack/mod.ts";
 import { createRedis } from "$src/cli/stack/redis.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
 import { Client } from "./api.ts";
@@ -33,7 +33,7 @@ export type Place = AsyncDisposable & {
   owner: Sql;
   databaseName: string;
   /** Undefined where the service runs without Redis. */
-  redis: { url: string; part: Part; link: Redis } | undefined;
+  redis: { url: string; part: ManagedProcess; link: Redis } | undefined;
   open(settings?: Settings): Promise<Replica>;
 };
 
@@ -89,7 +89,7 @@ export async function openService(
 
 /** A Redis of its own, closed with what it was opened in. */
 export async function ownRedis(opened: AsyncDisposableStack) {
-  const keeper = opened.use(await Keeper.open());
+  const keeper = opened.use(await ProcessGroup.open());
   const { part, url } = await createRedis(keeper, await serverUser(), () => {});
   const link = new Redis(url, { lazyConnect: true, retryStrategy: () => 50 });
   link.on("error", () => {});

@@ -1,2 +1,2 @@
 // Tests wait for what they need, with a deadline; they never sleep for luck.
-export { until } from "$src/async/wait_for.ts";
+export { waitFor } from "$src/async/wait_for.ts";

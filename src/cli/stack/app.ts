@@ -1,6 +1,6 @@
 // The app's processes, each as `deno run` with the permissions that the service needs here, by name.
-import type { Keeper } from "./keeper.ts";
-import { Part } from "./part.ts";
+import type { ProcessGroup } from "./keeper.ts";
+import { ManagedProcess } from "./part.ts";
 import { freePort } from "./ports.ts";
 
 export type AppOptions = {
@@ -19,7 +19,11 @@ const HEAP = "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60";
 
 const HOSTS = "127.0.0.1,localhost,0.0.0.0";
 
-export function createApp(keeper: Keeper, number: number, options: AppOptions): Part {
+export function createApp(
+  keeper: ProcessGroup,
+  number: number,
+  options: AppOptions,
+): ManagedProcess {
   const port = freePort();
   const { root, script, env, changed } = options;
   const dataDir = `${keeper.dir}/data`;
@@ -30,7 +34,7 @@ export function createApp(keeper: Keeper, number: number, options: AppOptions): 
     `--allow-read=${root},${keeper.dir}`,
     `--allow-write=${dataDir}`,
   ];
-  return new Part(keeper, {
+  return new ManagedProcess(keeper, {
     name: `app-${number}`,
     port,
     phase: "app",
@@ -49,7 +53,7 @@ async function isReady(port: number): Promise<boolean> {
 }
 
 /** Runs the migrations as the superuser; they make the service's role and its rights. */
-export async function migrate(keeper: Keeper, options: AppOptions): Promise<void> {
+export async function migrate(keeper: ProcessGroup, options: AppOptions): Promise<void> {
   const script = `${options.root}/src/cli/migrate.ts`;
   if (!await exists(script)) return;
   const permissions = [`--allow-net=${HOSTS}`, "--allow-env", "--allow-read", "--allow-sys"];

@@ -56,10 +56,10 @@ export type SpawnOptions = {
 
 export type Running = { pid: number; ended: Promise<Deno.CommandStatus> };
 
-export class Keeper implements AsyncDisposable {
+export class ProcessGroup implements AsyncDisposable {
   private constructor(readonly dir: string, readonly watchdog: Deno.ChildProcess) {}
 
-  static async open(): Promise<Keeper> {
+  static async open(): Promise<ProcessGroup> {
     const dir = await Deno.makeTempDir({ prefix: "tallybook-" });
     const watchdog = new Deno.Command("sh", {
       args: ["-c", WATCHDOG, "tallybook-watchdog", dir],
@@ -71,7 +71,7 @@ export class Keeper implements AsyncDisposable {
     // Servers that run as another user must be able to pass through, not to look around.
     await Deno.chmod(dir, 0o711);
     for (const name of ["pids", "logs"]) await Deno.mkdir(`${dir}/${name}`, { mode: 0o700 });
-    return new Keeper(dir, watchdog);
+    return new ProcessGroup(dir, watchdog);
   }
 
   logFile(name: string): string {

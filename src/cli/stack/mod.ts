@@ -2,9 +2,9 @@
 // holds it. Tests, benchmarks and `deno task stack` all stand on these two functions.
 import { AppError } from "../../errors.ts";
 import { createApp, migrate } from "./app.ts";
-import { Keeper } from "./keeper.ts";
+import { ProcessGroup } from "./keeper.ts";
 import { createNginx, type Nginx } from "./nginx.ts";
-import type { Part } from "./part.ts";
+import type { ManagedProcess } from "./part.ts";
 import { freePort } from "./ports.ts";
 import { createPostgres } from "./postgres.ts";
 import { createRedis } from "./redis.ts";
@@ -12,27 +12,27 @@ import { type Secrets, stackSecrets } from "./secrets.ts";
 import { ensureTools } from "./tools.ts";
 import { serverUser } from "./user.ts";
 
-export { Keeper, signalTree } from "./keeper.ts";
-export type { Part } from "./part.ts";
+export { ProcessGroup, signalTree } from "./keeper.ts";
+export type { ManagedProcess } from "./part.ts";
 export { freePort } from "./ports.ts";
 export { ensureTools, missingTools, type Tool } from "./tools.ts";
-export { until } from "../../async/wait_for.ts";
+export { waitFor } from "../../async/wait_for.ts";
 
 export type Servers = AsyncDisposable & {
   /** Temporary directory; removed with everything in it. */
   dir: string;
-  keeper: Keeper;
-  postgres: Part;
-  redis: Part;
+  keeper: ProcessGroup;
+  postgres: ManagedProcess;
+  redis: ManagedProcess;
   ownerDatabaseUrl: string;
   databaseUrl: string;
   redisUrl: string;
 };
 
 export type Stack = Servers & {
-  apps: Part[];
+  apps: ManagedProcess[];
   /** The first of them, and what belongs to it. */
-  nginx: Part;
+  nginx: ManagedProcess;
   url: string;
   insideUrl: string;
   accessLog: string;
@@ -61,9 +61,9 @@ const root = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 /** PostgreSQL and Redis on free ports, without the app. */
 export async function startServers(options: Pick<StackOptions, "say"> = {}): Promise<Servers> {
   await ensureTools(["postgres", "redis"], options.say ?? (() => {}));
-  const keeper = await Keeper.open();
+  const keeper = await ProcessGroup.open();
   return await orClose(keeper, async () => {
-    const parts: Part[] = [];
+    const parts: ManagedProcess[] = [];
     const servers = await openServers(keeper, () => writeFacts(keeper, parts));
     parts.push(servers.postgres, servers.redis);
     writeFacts(keeper, parts);
@@ -74,11 +74,11 @@ export async function startServers(options: Pick<StackOptions, "say"> = {}): Pro
 /** The whole of it. Answers when Nginx and each app process are ready. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await ensureTools(["postgres", "redis", "nginx"], options.say ?? (() => {}));
-  const keeper = await Keeper.open();
+  const keeper = await ProcessGroup.open();
   return await orClose(keeper, () => openStack(keeper, options));
 }
 
-async function openServers(keeper: Keeper, changed: () => void): Promise<Servers> {
+async function openServers(keeper: ProcessGroup, changed: () => void): Promise<Servers> {
   const user = await serverUser();
   const [postgres, redis] = await Promise.all([
     createPostgres(keeper, user, changed),
@@ -96,8 +96,8 @@ async function openServers(keeper: Keeper, changed: () => void): Promise<Servers
   };
 }
 
-async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> {
-  const parts: Part[] = [];
+async function openStack(keeper: ProcessGroup, options: StackOptions): Promise<Stack> {
+  const parts: ManagedProcess[] = [];
   const changed = () => writeFacts(keeper, parts);
   const servers = await openServers(keeper, changed);
   parts.push(servers.postgres, servers.redis);
@@ -165,7 +165,7 @@ async function openStack(keeper: Keeper, options: StackOptions): Promise<Stack> 
 }
 
 /** stack.json tells commands that run beside the stack which process is which. */
-function writeFacts(keeper: Keeper, parts: Part[]): void {
+function writeFacts(keeper: ProcessGroup, parts: ManagedProcess[]): void {
   const facts = Object.fromEntries(
     parts.map(({ name, pid, port }) => [name, { pid: pid ?? null, port }]),
   );
@@ -177,7 +177,7 @@ function writeFacts(keeper: Keeper, parts: Part[]): void {
   }
 }
 
-async function orClose<T>(keeper: Keeper, open: () => Promise<T>): Promise<T> {
+async function orClose<T>(keeper: ProcessGroup, open: () => Promise<T>): Promise<T> {
   try {
     return await open();
   } catch (error) {

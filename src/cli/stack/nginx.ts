@@ -1,7 +1,7 @@
 // Nginx with the project's own nginx.conf, copied byte for byte beside the small files that say what is
 // different here: addresses, ports, the service's secret.
-import type { Keeper } from "./keeper.ts";
-import { Part } from "./part.ts";
+import type { ProcessGroup } from "./keeper.ts";
+import { ManagedProcess } from "./part.ts";
 import type { ServerUser } from "./user.ts";
 
 export type NginxOptions = {
@@ -15,10 +15,10 @@ export type NginxOptions = {
   limits: boolean;
 };
 
-export type Nginx = { part: Part; url: string; insideUrl: string; accessLog: string };
+export type Nginx = { part: ManagedProcess; url: string; insideUrl: string; accessLog: string };
 
 export async function createNginx(
-  keeper: Keeper,
+  keeper: ProcessGroup,
   user: ServerUser,
   options: NginxOptions & { changed: () => void },
 ): Promise<Nginx> {
@@ -30,7 +30,7 @@ export async function createNginx(
     await user.write(`${dir}/run/${name}`, text);
   }
   const flags = ["-p", `${dir}/`, "-c", `${dir}/nginx.conf`, "-e", "stderr", "-g", "daemon off;"];
-  const part = new Part(keeper, {
+  const part = new ManagedProcess(keeper, {
     name: options.name,
     port: options.port,
     phase: "nginx",

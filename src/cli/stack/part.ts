@@ -1,9 +1,9 @@
 // One process of the stack that can be started, stopped, killed and paused on its own: fault tests do.
 import { AppError, reason } from "../../errors.ts";
-import { type Keeper, type Running, signalTree, type SpawnOptions } from "./keeper.ts";
-import { until } from "../../async/wait_for.ts";
+import { type ProcessGroup, type Running, signalTree, type SpawnOptions } from "./keeper.ts";
+import { waitFor } from "../../async/wait_for.ts";
 
-export type PartSpec = {
+export type ManagedProcessSpec = {
   name: string;
   port: number;
   argv: string[];
@@ -18,13 +18,17 @@ export type PartSpec = {
 
 const READY_WITHIN_MS = 30_000;
 
-export class Part {
+export class ManagedProcess {
   #running: Running | undefined;
   #isWanted = false;
   /** Hears of each end that neither `stop` nor `kill` caused. */
   onEnd: ((status: Deno.CommandStatus) => void) | undefined;
 
-  constructor(readonly keeper: Keeper, readonly spec: PartSpec, readonly changed: () => void) {}
+  constructor(
+    readonly keeper: ProcessGroup,
+    readonly spec: ManagedProcessSpec,
+    readonly changed: () => void,
+  ) {}
 
   get name(): string {
     return this.spec.name;
@@ -58,7 +62,7 @@ export class Part {
     });
     this.changed();
     const isReady = async () => code !== undefined || await this.spec.ready();
-    await until(isReady, READY_WITHIN_MS, "it to be ready").catch((error) =>
+    await waitFor(isReady, READY_WITHIN_MS, "it to be ready").catch((error) =>
       this.#fail(reason(error))
     );
     if (code !== undefined) this.#fail(`ended with code ${code}`);

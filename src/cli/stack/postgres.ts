@@ -1,15 +1,15 @@
 // A throw-away PostgreSQL. It is as durable as a real one (fsync and synchronous_commit stay on), because
 // benchmarks measure durable writes.
-import type { Keeper } from "./keeper.ts";
-import { Part } from "./part.ts";
+import type { ProcessGroup } from "./keeper.ts";
+import { ManagedProcess } from "./part.ts";
 import { freePort } from "./ports.ts";
 import { secret } from "./secrets.ts";
 import { shell } from "./shell.ts";
 import { postgresBin } from "./tools.ts";
-import { until } from "../../async/wait_for.ts";
+import { waitFor } from "../../async/wait_for.ts";
 import type { ServerUser } from "./user.ts";
 
-export type Postgres = { part: Part; ownerUrl: string; serviceUrl: string };
+export type Postgres = { part: ManagedProcess; ownerUrl: string; serviceUrl: string };
 
 const DATABASE = "tallybook";
 
@@ -25,7 +25,7 @@ const SETTINGS = {
 };
 
 export async function createPostgres(
-  keeper: Keeper,
+  keeper: ProcessGroup,
   user: ServerUser,
   changed: () => void,
 ): Promise<Postgres> {
@@ -39,7 +39,7 @@ export async function createPostgres(
   const psql = [`${bin}/psql`, "-h", dir, "-p", String(port), "-U", "owner", "-X", "-q", "-c"];
   const ask = (statement: string, database: string) =>
     shell('exec "$@"', ...psql, statement, database);
-  const part = new Part(keeper, {
+  const part = new ManagedProcess(keeper, {
     name: "postgres",
     port,
     phase: "server",
@@ -49,7 +49,7 @@ export async function createPostgres(
     ready: async () => await ask("select 1", "postgres") !== undefined,
   }, changed);
   await part.start();
-  await until(async () => await ask(`create database ${DATABASE}`, "postgres") !== undefined);
+  await waitFor(async () => await ask(`create database ${DATABASE}`, "postgres") !== undefined);
   const url = (name: string, word: string) =>
     `postgres://${name}:${word}@127.0.0.1:${port}/${DATABASE}`;
   return { part, ownerUrl: url("owner", password), serviceUrl: url("tallybook", secret()) };

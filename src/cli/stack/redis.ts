@@ -1,14 +1,14 @@
 // A throw-away Redis with a password, keeping nothing on disk.
-import type { Keeper } from "./keeper.ts";
-import { Part } from "./part.ts";
+import type { ProcessGroup } from "./keeper.ts";
+import { ManagedProcess } from "./part.ts";
 import { freePort } from "./ports.ts";
 import { secret } from "./secrets.ts";
 import type { ServerUser } from "./user.ts";
 
-export type Redis = { part: Part; url: string };
+export type Redis = { part: ManagedProcess; url: string };
 
 export async function createRedis(
-  keeper: Keeper,
+  keeper: ProcessGroup,
   user: ServerUser,
   changed: () => void,
 ): Promise<Redis> {
@@ -17,7 +17,7 @@ export async function createRedis(
   const password = secret();
   await user.mkdir(dir);
   await user.write(`${dir}/redis.conf`, configuration(dir, port, password));
-  const part = new Part(keeper, {
+  const part = new ManagedProcess(keeper, {
     name: "redis",
     port,
     phase: "server",

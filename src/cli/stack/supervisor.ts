@@ -1,20 +1,20 @@
 // Starts the app's processes again when they end by themselves, as a container engine does. What was
 // ended by `stop` or `kill` stays ended: whoever did that starts it again.
 import { reason } from "../../errors.ts";
-import type { Part } from "./part.ts";
+import type { ManagedProcess } from "./part.ts";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
 /** A process that ran for so long was well: its next end is no repetition. */
 const STEADY_MS = 10_000;
 
-export function supervise(parts: Part[], say: (line: string) => void): Disposable {
+export function supervise(parts: ManagedProcess[], say: (line: string) => void): Disposable {
   const over = new AbortController();
   for (const part of parts) superviseOne(part, say, over.signal);
   return { [Symbol.dispose]: () => over.abort() };
 }
 
-function superviseOne(part: Part, say: (line: string) => void, over: AbortSignal): void {
+function superviseOne(part: ManagedProcess, say: (line: string) => void, over: AbortSignal): void {
   let waitMs = FIRST_WAIT_MS;
   let startedAt = performance.now();
   let timer: ReturnType<typeof setTimeout> | undefined;
