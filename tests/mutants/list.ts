@@ -15,7 +15,7 @@ export const mutants: Mutant[] = [
     file: "src/store/append_statements.ts",
     guard: "    from counter for update`",
     without: "    from counter`",
-    tests: ["store/append", "faults/torture"],
+    tests: ["store/appender", "faults/torture"],
   },
   {
     name: "the guard on the poll",
@@ -35,8 +35,8 @@ export const mutants: Mutant[] = [
   {
     name: "the look after a claim",
     file: "src/cache/redis.ts",
-    guard: "return { mine: taken !== null, kept };",
-    without: "return { mine: taken !== null, kept: { stamp } };",
+    guard: "return { acquired: taken !== null, result };",
+    without: "return { acquired: taken !== null, result: { generation } };",
     tests: ["cache/loader"],
   },
   {
@@ -44,14 +44,14 @@ export const mutants: Mutant[] = [
     file: "src/cache/read_through.ts",
     guard: "if (!look.sent) return look.kept;",
     without: "if (look.sent || !look.sent) return look.kept;",
-    tests: ["cache/look"],
+    tests: ["cache/read_through"],
   },
   {
     name: "the care for views that Redis took late",
     file: "src/visits/counter.ts",
     guard: "if (!isUnanswered(error)) add(this.#counted, page, by);",
     without: "if (isUnanswered(error) || !isUnanswered(error)) add(this.#counted, page, by);",
-    tests: ["cache/link"],
+    tests: ["connections/redis"],
   },
   {
     name: "the tag check",
@@ -123,7 +123,7 @@ export const mutants: Mutant[] = [
       "create trigger append_only before update or delete or truncate on events\n  for each statement execute function refuse_change();",
     without:
       "create trigger append_only before insert on events\n  for each row when (false) execute function refuse_change();",
-    tests: ["store/append", "store/grants"],
+    tests: ["store/appender", "store/role_grants"],
   },
   {
     name: "the If-Match check",
@@ -135,9 +135,9 @@ export const mutants: Mutant[] = [
   {
     name: "the deadline of a poll",
     file: "src/store/append_batch.ts",
-    guard: "if (before && head.at >= before)",
-    without: "if (before && head.at.getTime() < 0)",
-    tests: ["store/append"],
+    guard: "if (notAfter && head.at >= notAfter)",
+    without: "if (notAfter && head.at.getTime() < 0)",
+    tests: ["store/appender"],
   },
   {
     name: "the wait of a write for its invalidation",
@@ -163,9 +163,9 @@ export const mutants: Mutant[] = [
   {
     name: "the drop before the raise",
     file: "src/freshness/invalidator.ts",
-    guard: "      await cache.drop(tags, position);\n",
+    guard: "      await cache.invalidate(tags, position);\n",
     without:
-      "      await Promise.all(nginxes.map((nginx) => nginx.raise(paths)));\n      await cache.drop(tags, position);\n      if (nginxes.length > 0) return true;\n",
+      "      await Promise.all(nginxes.map((nginx) => nginx.raise(paths)));\n      await cache.invalidate(tags, position);\n      if (nginxes.length > 0) return true;\n",
     tests: ["freshness/network"],
   },
   {
@@ -299,7 +299,7 @@ export const mutants: Mutant[] = [
     file: "src/async/slot_set.ts",
     guard: "slot.item = undefined;",
     without: "",
-    tests: ["tests/bag"],
+    tests: ["async/slot_set"],
   },
   {
     name: "the care for lost connections",
@@ -328,7 +328,7 @@ export const mutants: Mutant[] = [
     guard:
       "if (key.length !== KEY_BYTES || sealed.length < IV_BYTES + TAG_BYTES) return undefined;",
     without: "if (sealed.length < IV_BYTES + TAG_BYTES) return undefined;",
-    tests: ["store/unreadable"],
+    tests: ["store/undecryptable"],
   },
   {
     name: "the follower's way past what it cannot read",
@@ -342,14 +342,14 @@ export const mutants: Mutant[] = [
     file: "src/store/export_import.ts",
     guard: "if (seal !== row.seal) throw",
     without: "if (seal === undefined) throw",
-    tests: ["store/mangled", "store/transfer"],
+    tests: ["store/mangled", "store/export_import"],
   },
   {
     name: "the log's place before a savepoint",
     file: "src/store/append_batch.ts",
-    guard: "await Promise.all(apart ? [inLog(), inRows()] : [inRows(), inLog()]);",
+    guard: "await Promise.all(isolated ? [inLog(), inRows()] : [inRows(), inLog()]);",
     without: "await Promise.all([inRows(), inLog()]);",
-    tests: ["projections/rebuild"],
+    tests: ["projector/fill"],
   },
   {
     name: "the way past fields of a later version",
@@ -385,28 +385,28 @@ export const mutants: Mutant[] = [
     file: "projections/votes.ts",
     guard: "and stream = 'ballot-' || (data->>'poll') || '-' || (data->>'voter')",
     without: "and stream <> ''",
-    tests: ["projections/straight"],
+    tests: ["projector/bulk_load"],
   },
   {
     name: "the handlers' turn on a page that does not go straight",
     file: "src/projector/fill.ts",
     guard: "if (!straightOf(projection) || !isPoison(error)) throw error;",
     without: "if (!straightOf(projection) || isPoison(error) || error) throw error;",
-    tests: ["projections/straight"],
+    tests: ["projector/bulk_load"],
   },
   {
     name: "the leaving out of what was set straight",
     file: "src/projector/fill.ts",
-    guard: "const later = straight?.opening ? straight.type : undefined;",
+    guard: "const later = straight?.firstInStream ? straight.type : undefined;",
     without: "const later = straight && limit < 0 ? straight.type : undefined;",
-    tests: ["projections/property", "projections/straight"],
+    tests: ["projections/property", "projector/bulk_load"],
   },
   {
     name: "the client's own list of types",
     file: "src/connections/postgres.ts",
     guard: "fetch_types: false,",
     without: "fetch_types: true,",
-    tests: ["tests/database", "faults/rejections"],
+    tests: ["connections/postgres", "faults/rejections"],
   },
   {
     name: "the handler of unhandled rejections",
