@@ -1,6 +1,6 @@
 // What a figure over HTTP is held against: a handler that does the least, and a file that Nginx serves.
 import { freePort, type Stack } from "$src/cli/stack/mod.ts";
-import { ManagedProcess } from "$src/cli/stack/part.ts";
+import { ManagedProcess } from "$src/cli/stack/managed_process.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
 import { AppError } from "$src/errors.ts";
 

@@ -26,7 +26,7 @@ import { logRoutes } from "./routes/log.ts";
 import { pollsRoutes } from "./routes/polls.ts";
 import { usersRoutes } from "./routes/users.ts";
 import { visitsRoutes } from "./routes/visits.ts";
-import type { Services } from "./services.ts";
+import type { Services } from "./http/services.ts";
 
 const subjects: Endpoint[] = [
   ...healthRoutes,

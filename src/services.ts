@@ -1,5 +1,4 @@
 // Everything a request works with, opened in one place and closed by the same place.
-import type { KeyObject } from "node:crypto";
 import { projections } from "$projections/mod.ts";
 import { AccessLog } from "./visits/access_log.ts";
 import { ReadThroughCache } from "./cache/read_through.ts";
@@ -11,12 +10,13 @@ import { NullCache } from "./cache/none.ts";
 import { RedisCache } from "./cache/redis.ts";
 import type { CacheBackend } from "./cache/backend.ts";
 import type { Config } from "./config/config.ts";
-import type { Database, Sql } from "./connections/postgres.ts";
+import type { Database } from "./connections/postgres.ts";
 import { deadlines } from "./leader/close_due_polls.ts";
 import { reason } from "./errors.ts";
 import { Freshness } from "./freshness/freshness.ts";
 import { NginxVersions } from "./freshness/nginx_versions.ts";
 import { InFlightWrites } from "./async/in_flight.ts";
+import type { Secrets, Services } from "./http/services.ts";
 import { Leader } from "./leader/leader.ts";
 import { log } from "./log.ts";
 import { EventHub } from "./live/channels.ts";
@@ -26,7 +26,6 @@ import { registerGauges } from "./observability/gauges.ts";
 import { liveHook } from "./projector/projector.ts";
 import {
   adminTokenDigest,
-  type Keyed,
   keyed,
   randomSecret,
   shared,
@@ -41,40 +40,6 @@ import { AppendSignal } from "./store/subscribe.ts";
 import { StreamCache } from "./store/stream_cache.ts";
 import { Visits } from "./visits/counter.ts";
 import { webhook } from "./leader/webhook.ts";
-
-export type Secrets = {
-  /** Signs what visitors carry. */
-  visitors: Keyed;
-  email: string;
-  signing: KeyObject;
-  /** Proves to Nginx that a request to raise page versions comes from the service. */
-  nginx: string;
-};
-
-export type Services = {
-  config: Config;
-  sql: Sql;
-  embedded: boolean;
-  appender: Appender;
-  streams: StreamCache;
-  cache: ReadThroughCache;
-  sums: HitTotals;
-  /** How the caches do, as looked up within the last second. */
-  recentReport: () => Promise<CacheReport>;
-  cacheWatch: HitHistory;
-  freshness: Freshness;
-  leader: Leader;
-  visits: Visits;
-  live: EventHub;
-  mending: ProjectionSupervisor;
-  metrics: Metrics;
-  secrets: Secrets;
-  /** The digest that the admin token must have; read again now and then, as it may be made anew. */
-  adminDigest: () => Promise<string>;
-  redis: RedisClient | undefined;
-  sessions: Sessions;
-  openWrites: InFlightWrites;
-};
 
 export type OpenServices = Services & AsyncDisposable;
 

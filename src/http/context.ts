@@ -1,10 +1,20 @@
 // What every handler finds in its context.
 import type { Context as HonoContext } from "hono";
-import type { Services } from "../services.ts";
-import type { RateLimit } from "./rate_limit.ts";
 import type { Body } from "./body.ts";
-import type { FormRerender } from "./form_errors.ts";
-import type { PendingHeaders } from "./response_headers.ts";
+import type { Problem } from "./problem.ts";
+import type { RateLimit } from "./rate_limit.ts";
+import type { Services } from "./services.ts";
+
+export type Html = { toString(): string } | Promise<{ toString(): string }>;
+
+/** Headers of the answer that are known before it is made: see response_headers.ts. */
+export type PendingHeaders = Record<string, string>;
+
+/** What a refused form held, and what was wrong with it. */
+export type RejectedForm = { values: Record<string, string>; problem: Problem };
+
+/** Shows a form once more, when what it sent was refused. */
+export type FormRerender = (c: Context, refused: RejectedForm) => Html;
 
 export type Env = {
   /** The address at the other end of the connection. */

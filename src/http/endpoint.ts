@@ -3,7 +3,7 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { AppError, type FieldError } from "../errors.ts";
-import type { FormRerender } from "./form_errors.ts";
+import type { FormRerender } from "./context.ts";
 import { type Body, readBody } from "./body.ts";
 import type { Context, Env } from "./context.ts";
 

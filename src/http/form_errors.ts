@@ -2,12 +2,6 @@
 import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import type { Problem } from "./problem.ts";
-import type { Html } from "./respond.ts";
-
-/** What a refused form held, and what was wrong with it. */
-export type RejectedForm = { values: Record<string, string>; problem: Problem };
-
-export type FormRerender = (c: Context, refused: RejectedForm) => Html;
 
 const MENDABLE = [
   "invalid",

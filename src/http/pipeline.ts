@@ -4,7 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import { withTimeout } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
 import { log } from "../log.ts";
-import type { Services } from "../services.ts";
+import type { Services } from "./services.ts";
 import { arriving } from "./body.ts";
 import { conditional } from "./etag.ts";
 import { type Context, wantsHtml } from "./context.ts";
@@ -42,7 +42,9 @@ export function withPipeline({ services, limits, failed }: Pipeline, handle: Han
       c.set("visitor", isForNginx(c) ? undefined : readVisitor(c));
       const admin = isAdmin(c);
       c.set("admin", typeof admin === "boolean" ? admin : await admin);
-      if (isWriting && services.config.RATE_LIMIT) limits.takeWrite(c);
+      if (isWriting && services.config.RATE_LIMIT) {
+        limits.takeWrite(c.get("client"), (name, value) => setHeader(c, name, value));
+      }
       response = await withDeadline(c, isWriting ? limited(c, handle) : handle(c));
     } catch (error) {
       response = await failed(c, error);

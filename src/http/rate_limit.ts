@@ -1,8 +1,6 @@
 // How often one address may write or guess a token. Nginx has limits of its own before this; these
 // hold where it is not there. Fifty people behind one address can sign and vote at once.
 import { AppError } from "../errors.ts";
-import type { Context } from "./context.ts";
-import { setHeader } from "./response_headers.ts";
 
 const WINDOW_SECONDS = 60;
 const WRITES = 600;
@@ -14,10 +12,11 @@ type Window = { ends: number; used: number };
 export class RateLimit {
   readonly #windows = new Map<string, Window>();
 
-  takeWrite(c: Context): void {
-    const { left, seconds } = this.#take(`write ${c.get("client")}`, WRITES);
-    setHeader(c, "RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
-    setHeader(c, "RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
+  /** Counts a write; `setHeader` tells its client how many are left, refused or not. */
+  takeWrite(client: string, setHeader: (name: string, value: string) => void): void {
+    const { left, seconds } = this.#take(`write ${client}`, WRITES);
+    setHeader("RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
+    setHeader("RateLimit", `"writes";r=${Math.max(0, left)};t=${seconds}`);
     if (left < 0) throw tooMany("too many writes from your address", seconds);
   }
 

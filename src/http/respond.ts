@@ -2,12 +2,10 @@
 import type { CachedValue } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import { isKnown, tagOf } from "./etag.ts";
-import { type Context, wantsHtml } from "./context.ts";
+import { type Context, type Html, wantsHtml } from "./context.ts";
 import { SHARED } from "./access.ts";
 import { pageHeaders } from "./security_headers.ts";
 import { setHeader } from "./response_headers.ts";
-
-export type Html = { toString(): string } | Promise<{ toString(): string }>;
 
 /** Clients may keep an answer and must ask whether it still holds; Nginx has its own rules. */
 const REVALIDATE = "no-cache";

@@ -2,8 +2,6 @@
 // Response to be made with all of them.
 import type { Context } from "./context.ts";
 
-export type PendingHeaders = Record<string, string>;
-
 export function setHeader(c: Context, name: string, value: string): void {
   const said = c.get("said");
   if (said) said[name] = value;

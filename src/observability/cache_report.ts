@@ -1,29 +1,26 @@
 // How well the caches do, as figures: of all replicas together, from one source each.
-import { z } from "zod";
 import { nginxCounts } from "../visits/access_log.ts";
+import type { HitTotals } from "../cache/hit_totals.ts";
 import type { CacheCounts } from "../cache/read_through.ts";
-import type { Services } from "../services.ts";
-
-const rateSchema = z.object({ hits: z.int(), misses: z.int(), rate: z.number() });
-
-export const cacheFactsSchema = rateSchema.extend({ nginx: rateSchema });
-
-export type Rate = z.infer<typeof rateSchema>;
-export type CacheFacts = z.infer<typeof cacheFactsSchema>;
+import type { Config } from "../config/config.ts";
+import type { Sql } from "../connections/postgres.ts";
+import type { CacheFacts, Rate } from "../schemas/cache.ts";
 
 /** By kind of answer in Redis (or memory), and by kind of address in Nginx. */
 export type CacheReport = { answers: CacheCounts[]; nginx: CacheCounts[] };
 
 /** As it is now, to the last request that the follower of the access log has seen. */
 export async function cacheReport(
-  { sums, sql, config }: Pick<Services, "sums" | "sql" | "config">,
+  { sums, sql, config }: { sums: HitTotals; sql: Sql; config: Config },
 ): Promise<CacheReport> {
   const nginx = config.ACCESS_LOG === undefined ? [] : await nginxCounts(sql);
   return { answers: await sums.read(), nginx };
 }
 
 /** All kinds together, for every page's sake at most a second old. */
-export async function cacheFacts({ recentReport }: Services): Promise<CacheFacts> {
+export async function cacheFacts(
+  { recentReport }: { recentReport: () => Promise<CacheReport> },
+): Promise<CacheFacts> {
   const { answers, nginx } = await recentReport();
   return { ...rateOf(answers), nginx: rateOf(nginx) };
 }

@@ -1,15 +1,27 @@
 // The figures that are asked for when somebody reads /metrics: lag, hits, connections, who follows.
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
-import type { Sample } from "./metrics.ts";
+import type { Config } from "../config/config.ts";
+import type { Sql } from "../connections/postgres.ts";
+import type { RedisClient } from "../connections/redis.ts";
+import type { Metrics, Sample } from "./metrics.ts";
 import { projectionStates } from "../projector/projector.ts";
-import type { Services } from "../services.ts";
 import { readHead, stillUnreadable } from "../store/read.ts";
 
 const DATABASE_MS = 1000;
 
-export function registerGauges(services: Services): void {
-  const { metrics, freshness, leader, redis, appender, config, sql } = services;
+export type GaugeSources = {
+  metrics: Metrics;
+  freshness: { visible: number };
+  leader: { isLeader: boolean };
+  redis: RedisClient | undefined;
+  appender: { waiting: number };
+  config: Config;
+  sql: Sql;
+};
+
+export function registerGauges(sources: GaugeSources): void {
+  const { metrics, freshness, leader, redis, appender, config, sql } = sources;
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge({ name, help }, () => [{ value: read() }]);
 

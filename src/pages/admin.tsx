@@ -1,8 +1,8 @@
 // The admin desk: its door, its frame and its first page.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
-import type { CacheFacts } from "../observability/cache_report.ts";
-import type { Health } from "../routes/health.ts";
+import type { CacheFacts } from "../schemas/cache.ts";
+import type { Health } from "../schemas/health.ts";
 import { Layout, page } from "./layout.tsx";
 import { Field, Form, hitRate, number, type RejectedForm, Summary } from "./parts.tsx";
 

@@ -16,7 +16,7 @@ import {
   Summary,
 } from "./parts.tsx";
 import { Closing } from "./poll_parts.tsx";
-import { publicPoll } from "../routes/poll_fields.ts";
+import { publicPoll } from "../schemas/polls.ts";
 
 type ChooseFrame = {
   name: string;

@@ -1,7 +1,7 @@
 // The admin desk: projections, caches, health and the log held against its seals.
 import type { CacheHistory, Slot } from "../cache/hit_history.ts";
 import type { Context } from "../http/context.ts";
-import type { Health } from "../routes/health.ts";
+import type { Health } from "../schemas/health.ts";
 import type { ProjectionState } from "../projector/projector.ts";
 import type { Shut } from "../store/verify.ts";
 import { Desk, State } from "./admin.tsx";

@@ -1,6 +1,6 @@
 // The guestbook's pages.
 import type { Context } from "../http/context.ts";
-import type { Home } from "../routes/guestbook.ts";
+import type { Home } from "../schemas/guestbook.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
 import { Entries, EntryCard, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";

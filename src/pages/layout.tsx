@@ -1,7 +1,7 @@
 // The frame around every page.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
-import { asset } from "../routes/assets.ts";
+import { asset } from "./assets.ts";
 
 export type Frame = {
   c: Context;

@@ -1,7 +1,7 @@
 // What a visitor signed: to be seen, changed and deleted.
 import { EDIT_MINUTES } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
-import type { Mine } from "../routes/signing.ts";
+import type { Mine } from "../schemas/guestbook.ts";
 import type { EntryRow } from "$projections/guestbook.ts";
 import { EntryCard, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";

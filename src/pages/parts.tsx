@@ -1,8 +1,8 @@
 // The pieces that pages are made of.
 import type { Child } from "hono/jsx";
-import type { RejectedForm } from "../http/form_errors.ts";
+import type { RejectedForm } from "../http/context.ts";
 import type { Problem } from "../http/problem.ts";
-import type { Rate } from "../observability/cache_report.ts";
+import type { Rate } from "../schemas/cache.ts";
 
 export type { RejectedForm };
 

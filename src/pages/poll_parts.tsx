@@ -1,5 +1,5 @@
 // A poll's form and its results, on our own pages and inside those of others.
-import type { PublicPoll, Results } from "../routes/poll_fields.ts";
+import type { PublicPoll, Results } from "../schemas/polls.ts";
 import { counted, Form, number, percent, type RejectedForm, Time, word } from "./parts.tsx";
 
 type BallotFrame = {

@@ -1,9 +1,9 @@
 // The polls' pages.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
-import type { PublicPoll } from "../routes/poll_fields.ts";
-import type { Receipt } from "../routes/receipts.ts";
-import type { MyVote } from "../routes/votes.ts";
+import type { PublicPoll } from "../schemas/polls.ts";
+import type { Receipt } from "../schemas/polls.ts";
+import type { MyVote } from "../schemas/polls.ts";
 import { Layout, page } from "./layout.tsx";
 import { Empty, Form, Pager, PastEnd, type RejectedForm, Summary, Time } from "./parts.tsx";
 import { BallotForm, Closing, PollCard, ResultsTable } from "./poll_parts.tsx";

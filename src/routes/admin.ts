@@ -14,7 +14,7 @@ import { verifyLog } from "../store/verify.ts";
 import { countHeld, shownTotal } from "$projections/guestbook.ts";
 import { countOpenPolls } from "$projections/polls.ts";
 import { cacheFacts } from "../observability/cache_report.ts";
-import { healthOf } from "./health.ts";
+import { healthOf } from "../observability/health.ts";
 
 const TAG = "admin";
 

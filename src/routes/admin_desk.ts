@@ -17,7 +17,7 @@ import { projectionStates } from "../projector/projector.ts";
 import { decode, readHead, readNewest, readStored, type StoredEvent } from "../store/read.ts";
 import { entriesIn } from "$projections/guestbook.ts";
 import { findPoll, listPolls } from "$projections/polls.ts";
-import { healthOf } from "./health.ts";
+import { healthOf } from "../observability/health.ts";
 
 const TAG = "admin";
 const PAGE = 30;

@@ -1,43 +1,9 @@
-// The few files that pages need, named by what is in them, so that they may be kept for ever.
-import { hash } from "node:crypto";
+// Serves the files that pages need.
 import type { Hono } from "hono";
 import type { Context, Env } from "../http/context.ts";
 import type { Handle } from "../http/endpoint.ts";
 import { shareWithAll } from "../http/access.ts";
-
-const FOLDER = new URL("../pages/assets/", import.meta.url);
-
-const TYPES: Record<string, string> = {
-  css: "text/css; charset=utf-8",
-  js: "text/javascript; charset=utf-8",
-  svg: "image/svg+xml",
-};
-
-type Asset = { path: string; type: string; text: string };
-
-const assets = new Map<string, Asset>();
-
-for (const { name } of [...Deno.readDirSync(FOLDER)]) {
-  const text = Deno.readTextFileSync(new URL(name, FOLDER));
-  const [stem, ending = ""] = name.split(".");
-  const path = `/assets/${stem}.${hash("sha256", text, "hex").slice(0, 12)}.${ending}`;
-  assets.set(name, { path, text, type: TYPES[ending] ?? "application/octet-stream" });
-}
-
-function found(name: string): Asset {
-  const asset = assets.get(name);
-  if (!asset) throw new Error(`no such asset: ${name}`);
-  return asset;
-}
-
-/** Where a file of the assets folder is served. */
-export function asset(name: string): string {
-  return found(name).path;
-}
-
-export function assetText(name: string): string {
-  return found(name).text;
-}
+import { assets } from "../pages/assets.ts";
 
 export function assetRoutes(app: Hono<Env>, inFrame: (handle: Handle) => Handle): void {
   for (const { path, type, text } of assets.values()) {

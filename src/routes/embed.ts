@@ -9,10 +9,10 @@ import { embeddedGuestbook } from "../pages/embed.tsx";
 import { pollPage } from "../pages/polls.tsx";
 import type { EntryPage } from "$projections/guestbook.ts";
 import type { Poll } from "$projections/polls.ts";
-import { assetText } from "./assets.ts";
+import { assetText } from "../pages/assets.ts";
 import { NEWEST } from "./guestbook.ts";
 import { pollOr404 } from "./poll_answer.ts";
-import { publicPoll } from "./poll_fields.ts";
+import { publicPoll } from "../schemas/polls.ts";
 import { authored } from "./signing.ts";
 import { voting } from "./votes.ts";
 

@@ -23,10 +23,10 @@ import {
   shownTotal,
 } from "$projections/guestbook.ts";
 import { refuseFuture } from "./as_of.ts";
-import { asker, entrySchema, publicEntry } from "./entry_fields.ts";
-import { cacheFacts, cacheFactsSchema } from "../observability/cache_report.ts";
+import { asker, entrySchema, type Home, homeSchema, publicEntry } from "../schemas/guestbook.ts";
+import { cacheFacts } from "../observability/cache_report.ts";
 import { authored } from "./signing.ts";
-import { commandEndpoint, STALE } from "./verb.ts";
+import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 import { seen } from "./visits.ts";
 
 const TAG = "guestbook";
@@ -40,16 +40,6 @@ const desk = {
   replies: STALE,
   next: "/admin/entries",
 } as const;
-
-const homeSchema = z.object({
-  message: z.string(),
-  visits: z.int(),
-  total: z.int(),
-  entries: z.array(entrySchema),
-  cache: cacheFactsSchema,
-});
-
-export type Home = z.infer<typeof homeSchema> & { next: number | null };
 
 function entryQuestion(id: number) {
   return {

@@ -10,7 +10,7 @@ import { nextId } from "../store/ids.ts";
 import { handleCommand } from "../http/handle_command.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
 import { againOn } from "./stale.ts";
-import { commandEndpoint, STALE } from "./verb.ts";
+import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "items";
 

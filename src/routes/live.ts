@@ -13,7 +13,7 @@ import { MAX_BEHIND, type Message, type Topic } from "../live/channels.ts";
 import { readHead, readReadable, readStored } from "../store/read.ts";
 import { lineOf } from "../store/export_import.ts";
 import { filters } from "./log.ts";
-import { publicPoll } from "./poll_fields.ts";
+import { publicPoll } from "../schemas/polls.ts";
 
 const PAGE = 100;
 /** As many as the guestbook's first page has. */

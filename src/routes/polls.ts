@@ -20,11 +20,18 @@ import { nextId } from "../store/ids.ts";
 import { handleCommand } from "../http/handle_command.ts";
 import { findPoll, listPolls, type Poll, type PollPage } from "$projections/polls.ts";
 import { pollAnswer } from "./poll_answer.ts";
-import { named, pollChange, pollInput, pollSchema, publicPoll, reworded } from "./poll_fields.ts";
+import {
+  named,
+  pollChange,
+  pollInput,
+  pollSchema,
+  publicPoll,
+  reworded,
+} from "../schemas/polls.ts";
 import { receiptRoute } from "./receipts.ts";
 import { resultsRoutes } from "./results.ts";
 import { againOn } from "./stale.ts";
-import { commandEndpoint, STALE } from "./verb.ts";
+import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 import { oldVote, voting } from "./votes.ts";
 
 const TAG = "polls";

@@ -3,32 +3,13 @@ import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { id, isoDate } from "../http/fields.ts";
 import { receiptPage } from "../pages/polls.tsx";
 import { clock } from "../store/database_clock.ts";
 import { signHead } from "../store/signed_head.ts";
 import { readHead, readReadable } from "../store/read.ts";
 import { findPoll } from "$projections/polls.ts";
 import { isCounted } from "$projections/votes.ts";
-import { receiptOf } from "./poll_fields.ts";
-
-const receiptSchema = z.object({
-  receipt: z.string(),
-  counted: z.boolean(),
-  poll: id,
-  position: z.int(),
-  seal: z.string(),
-  at: isoDate,
-  head: z.object({
-    position: z.int(),
-    seal: z.string(),
-    at: isoDate,
-    key: z.string(),
-    signature: z.string(),
-  }),
-});
-
-export type Receipt = z.infer<typeof receiptSchema>;
+import { receiptOf, receiptSchema } from "../schemas/polls.ts";
 
 export const receiptRoute = endpoint({
   method: "get",

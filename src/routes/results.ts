@@ -20,7 +20,7 @@ import {
   resultsCsv,
   resultsOf,
   resultsSchema,
-} from "./poll_fields.ts";
+} from "../schemas/polls.ts";
 
 const TAG = "polls";
 const NDJSON_PAGE = 1000;

@@ -14,9 +14,16 @@ import { clock } from "../store/database_clock.ts";
 import { nextId } from "../store/ids.ts";
 import { handleCommand } from "../http/handle_command.ts";
 import { entriesBy, findEntry } from "$projections/guestbook.ts";
-import { asker, authorOf, entrySchema, isHeld, publicEntry } from "./entry_fields.ts";
+import {
+  asker,
+  authorOf,
+  entrySchema,
+  isHeld,
+  mineSchema,
+  publicEntry,
+} from "../schemas/guestbook.ts";
 import { againOn } from "./stale.ts";
-import { commandEndpoint, STALE } from "./verb.ts";
+import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "guestbook";
 
@@ -24,14 +31,6 @@ const name = text({ max: 100 });
 const message = text({ max: 2000, lines: true });
 const fields = z.object({ name, message });
 const changes = z.object({ name: name.optional(), message: message.optional() });
-const mineSchema = entrySchema.extend({
-  state: z.string(),
-  editable: z.boolean(),
-  version: z.int(),
-});
-
-export type Mine = z.infer<typeof mineSchema>;
-
 /** Readers of pages are thanked, and see an entry that is held; old clients are sent home. */
 function afterSigning(c: Context, entry: { id: number; held: boolean }, base: string): string {
   const isReader = wantsHtml(c) || base !== "";

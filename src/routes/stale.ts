@@ -1,6 +1,6 @@
 // A form whose subject was changed meanwhile is shown again beside what is there now.
 import type { Sql } from "../connections/postgres.ts";
-import type { RejectedForm } from "../http/form_errors.ts";
+import type { RejectedForm } from "../http/context.ts";
 import type { Context } from "../http/context.ts";
 
 /** The page of a refused form, with the row as it is `now` where that is why it was refused. */

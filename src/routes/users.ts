@@ -23,7 +23,7 @@ import { readStream } from "../store/read.ts";
 import { handleCommand, type ReadStream } from "../http/handle_command.ts";
 import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
 import { againOn } from "./stale.ts";
-import { commandEndpoint, STALE } from "./verb.ts";
+import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "users";
 

@@ -9,7 +9,7 @@ import {
   withdrawVote,
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
-import type { RejectedForm } from "../http/form_errors.ts";
+import type { RejectedForm } from "../http/context.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../http/fields.ts";
@@ -22,25 +22,17 @@ import { DEFAULT_POLL } from "$projections/polls.ts";
 import { pollOr404 } from "./poll_answer.ts";
 import {
   ballotInput,
+  type MyVote,
+  myVoteSchema,
   publicPoll,
   receiptOf,
   resultsOf,
-  resultsSchema,
   resultsShown,
   voteSchema,
-} from "./poll_fields.ts";
-import { commandEndpoint } from "./verb.ts";
+} from "../schemas/polls.ts";
+import { commandEndpoint } from "../http/command_endpoint.ts";
 
 const TAG = "polls";
-
-const mineSchema = z.object({
-  options: z.array(z.string()),
-  receipt: z.string().nullable(),
-  position: z.int().nullable(),
-  results: resultsSchema.nullable(),
-});
-
-export type MyVote = z.infer<typeof mineSchema>;
 
 /** One ballot a voter and poll: two polls see two strangers. */
 function voterIn(poll: number, visitor: string): string {
@@ -121,7 +113,7 @@ export function voting(base: "/polls" | "/embed/polls") {
         thanks: z.string().max(60).optional(),
         withdrawn: z.string().max(1).optional(),
       }),
-      replies: { 200: { description: "The vote, or none", schema: mineSchema } },
+      replies: { 200: { description: "The vote, or none", schema: myVoteSchema } },
     }, async (c, { params, query }) => {
       const { poll, answer } = await pollOr404(c, params.id);
       const visitor = c.get("visitor");

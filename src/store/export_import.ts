@@ -7,7 +7,7 @@ import { insertKeyLines } from "./key_export.ts";
 import { MAX_STREAM_LENGTH } from "./append_prepare.ts";
 import { pagesOf, type Range, type StoredEvent } from "./read.ts";
 import { canonical, GENESIS, isStorable, sealOf } from "./hash_chain.ts";
-import { rowWriter } from "./import_rows.ts";
+import { type CheckedEvent, rowWriter } from "./import_rows.ts";
 
 const lineSchema = z.strictObject({
   position: z.int().positive(),
@@ -88,7 +88,6 @@ async function refuseHoles(tx: Tx): Promise<void> {
 }
 
 /** With the texts that its seal covers, so that they are not made again to be written. */
-export type CheckedEvent = StoredEvent & { texts: { data: string; meta: string } };
 
 /** Lines, parsed and held against the chain: the same check for an import and a restore's look ahead. */
 export async function* checkedLines(lines: AsyncIterable<string>): AsyncGenerator<CheckedEvent> {

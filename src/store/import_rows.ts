@@ -3,7 +3,10 @@
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { Tx } from "../connections/postgres.ts";
-import type { CheckedEvent } from "./export_import.ts";
+import type { StoredEvent } from "./read.ts";
+
+/** An event whose seal has been checked, with its texts as they are sealed. */
+export type CheckedEvent = StoredEvent & { texts: { data: string; meta: string } };
 
 export type RowWriter = AsyncDisposable & {
   write(row: CheckedEvent): Promise<void>;

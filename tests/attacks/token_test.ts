@@ -8,7 +8,7 @@ import type { Env } from "$src/http/context.ts";
 import { isAdmin } from "$src/http/access.ts";
 import { RateLimit } from "$src/http/rate_limit.ts";
 import { digest, sameDigest } from "$src/security/secrets.ts";
-import type { Services } from "$src/services.ts";
+import type { Services } from "$src/http/services.ts";
 
 const TOKEN = "the-token-of-this-test-and-no-other";
 

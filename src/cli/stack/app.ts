@@ -1,6 +1,6 @@
 // The app's processes, each as `deno run` with the permissions that the service needs here, by name.
-import type { ProcessGroup } from "./keeper.ts";
-import { ManagedProcess } from "./part.ts";
+import type { ProcessGroup } from "./process_group.ts";
+import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
 
 export type AppOptions = {

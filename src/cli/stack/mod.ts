@@ -2,9 +2,9 @@
 // holds it. Tests, benchmarks and `deno task stack` all stand on these two functions.
 import { AppError } from "../../errors.ts";
 import { createApp, migrate } from "./app.ts";
-import { ProcessGroup } from "./keeper.ts";
+import { ProcessGroup } from "./process_group.ts";
 import { createNginx, type Nginx } from "./nginx.ts";
-import type { ManagedProcess } from "./part.ts";
+import type { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
 import { createPostgres } from "./postgres.ts";
 import { createRedis } from "./redis.ts";
@@ -12,8 +12,8 @@ import { type Secrets, stackSecrets } from "./secrets.ts";
 import { ensureTools } from "./tools.ts";
 import { serverUser } from "./user.ts";
 
-export { ProcessGroup, signalTree } from "./keeper.ts";
-export type { ManagedProcess } from "./part.ts";
+export { ProcessGroup, signalTree } from "./process_group.ts";
+export type { ManagedProcess } from "./managed_process.ts";
 export { freePort } from "./ports.ts";
 export { ensureTools, missingTools, type Tool } from "./tools.ts";
 export { waitFor } from "../../async/wait_for.ts";

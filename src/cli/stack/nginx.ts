@@ -1,7 +1,7 @@
 // Nginx with the project's own nginx.conf, copied byte for byte beside the small files that say what is
 // different here: addresses, ports, the service's secret.
-import type { ProcessGroup } from "./keeper.ts";
-import { ManagedProcess } from "./part.ts";
+import type { ProcessGroup } from "./process_group.ts";
+import { ManagedProcess } from "./managed_process.ts";
 import type { ServerUser } from "./user.ts";
 
 export type NginxOptions = {

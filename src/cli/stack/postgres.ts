@@ -1,7 +1,7 @@
 // A throw-away PostgreSQL. It is as durable as a real one (fsync and synchronous_commit stay on), because
 // benchmarks measure durable writes.
-import type { ProcessGroup } from "./keeper.ts";
-import { ManagedProcess } from "./part.ts";
+import type { ProcessGroup } from "./process_group.ts";
+import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
 import { secret } from "./secrets.ts";
 import { shell } from "./shell.ts";

@@ -1,6 +1,6 @@
 // A throw-away Redis with a password, keeping nothing on disk.
-import type { ProcessGroup } from "./keeper.ts";
-import { ManagedProcess } from "./part.ts";
+import type { ProcessGroup } from "./process_group.ts";
+import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
 import { secret } from "./secrets.ts";
 import type { ServerUser } from "./user.ts";

@@ -1,7 +1,7 @@
 // Starts the app's processes again when they end by themselves, as a container engine does. What was
 // ended by `stop` or `kill` stays ended: whoever did that starts it again.
 import { reason } from "../../errors.ts";
-import type { ManagedProcess } from "./part.ts";
+import type { ManagedProcess } from "./managed_process.ts";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;

@@ -2,11 +2,11 @@
 // of the admin desk and every DELETE are of this shape.
 import type { z } from "zod";
 import type { Decision } from "../commands/decision.ts";
-import type { Context } from "../http/context.ts";
-import { type Access, endpoint, type Reply } from "../http/endpoint.ts";
-import { changed, idParams } from "../http/fields.ts";
-import { sendCommandResult } from "../http/respond.ts";
-import { handleCommand, type ReadStream } from "../http/handle_command.ts";
+import type { Context } from "./context.ts";
+import { type Access, endpoint, type Reply } from "./endpoint.ts";
+import { changed, idParams } from "./fields.ts";
+import { sendCommandResult } from "./respond.ts";
+import { handleCommand, type ReadStream } from "./handle_command.ts";
 
 type Verb<Fields extends z.ZodType> = {
   method: "post" | "delete";

@@ -1,6 +1,6 @@
 // One process of the stack that can be started, stopped, killed and paused on its own: fault tests do.
 import { AppError, reason } from "../../errors.ts";
-import { type ProcessGroup, type Running, signalTree, type SpawnOptions } from "./keeper.ts";
+import { type ProcessGroup, type Running, signalTree, type SpawnOptions } from "./process_group.ts";
 import { waitFor } from "../../async/wait_for.ts";
 
 export type ManagedProcessSpec = {

@@ -150,3 +150,30 @@ export function resultsCsv({ options }: Results): string {
   const rows = [["option", "text", "votes"], ...options.map((o) => [o.id, o.text, o.votes])];
   return rows.map((row) => `${row.map(csvCell).join(",")}\r\n`).join("");
 }
+
+export const receiptSchema = z.object({
+  receipt: z.string(),
+  counted: z.boolean(),
+  poll: id,
+  position: z.int(),
+  seal: z.string(),
+  at: isoDate,
+  head: z.object({
+    position: z.int(),
+    seal: z.string(),
+    at: isoDate,
+    key: z.string(),
+    signature: z.string(),
+  }),
+});
+
+export type Receipt = z.infer<typeof receiptSchema>;
+
+export const myVoteSchema = z.object({
+  options: z.array(z.string()),
+  receipt: z.string().nullable(),
+  position: z.int().nullable(),
+  results: resultsSchema.nullable(),
+});
+
+export type MyVote = z.infer<typeof myVoteSchema>;

@@ -1,0 +1,22 @@
+// How the service and its parts are, as /health tells it.
+import { z } from "zod";
+
+const state = z.object({
+  name: z.string(),
+  position: z.int(),
+  lag: z.int(),
+  error: z.string().nullable(),
+});
+export const healthSchema = z.object({
+  status: z.enum(["healthy", "degraded", "unhealthy"]),
+  redis: z.enum(["ok", "down"]),
+  postgres: z.enum(["ok", "down"]),
+  cache: z.enum(["redis", "memory", "none"]).optional(),
+  position: z.int().optional(),
+  visible: z.int().optional(),
+  projections: z.array(state).optional(),
+  /** Streams whose text does not open with the key that is there. */
+  unreadable: z.array(z.string()).optional(),
+});
+
+export type Health = z.infer<typeof healthSchema>;
