@@ -4,7 +4,7 @@ import type { z } from "zod";
 import type { Decision } from "../commands/decision.ts";
 import type { Context } from "./context.ts";
 import { type Access, endpoint, type Reply } from "./endpoint.ts";
-import { changed, idParams } from "./fields.ts";
+import { changed, idParams } from "../schemas/fields.ts";
 import { sendCommandResult } from "./respond.ts";
 import { handleCommand, type ReadStream } from "./handle_command.ts";
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { dateTime, idParams, newestFirst, position, searchTerm } from "../http/fields.ts";
+import { dateTime, idParams, newestFirst, position, searchTerm } from "../schemas/fields.ts";
 import { adminEntriesPage } from "../pages/admin_entries.tsx";
 import { adminEventPage, adminLogPage, type OneEvent } from "../pages/admin_log.tsx";
 import { adminPollPage, adminPollsPage } from "../pages/admin_polls.tsx";

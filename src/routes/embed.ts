@@ -2,7 +2,7 @@
 // of EMBED_ORIGINS; forms go to addresses below /embed/, so that the cookie fits the frame.
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
-import { idParams } from "../http/fields.ts";
+import { idParams } from "../schemas/fields.ts";
 import { shareWithAll } from "../http/access.ts";
 import { sendQuery } from "../http/respond.ts";
 import { embeddedGuestbook } from "../pages/embed.tsx";

@@ -11,7 +11,7 @@ import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, idParams, newestFirst } from "../http/fields.ts";
+import { asOf, idParams, newestFirst } from "../schemas/fields.ts";
 import { ifMatch, nextLink, sendQuery } from "../http/respond.ts";
 import { entryPage, guestbookPage, olderPage } from "../pages/guestbook.tsx";
 import { readStream } from "../store/read.ts";
@@ -23,7 +23,8 @@ import {
   shownTotal,
 } from "$projections/guestbook.ts";
 import { refuseFuture } from "./as_of.ts";
-import { asker, entrySchema, type Home, homeSchema, publicEntry } from "../schemas/guestbook.ts";
+import { entrySchema, type Home, homeSchema, publicEntry } from "../schemas/guestbook.ts";
+import { asker } from "./entry_actor.ts";
 import { cacheFacts } from "../observability/cache_report.ts";
 import { authored } from "./signing.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { changeItem, createItem, deleteItem, foldItem, itemStream } from "../commands/items.ts";
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { changed, id, idParams, oldestFirst, text } from "../http/fields.ts";
+import { changed, id, idParams, oldestFirst, text } from "../schemas/fields.ts";
 import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";

@@ -8,7 +8,7 @@ import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { idParams, position } from "../http/fields.ts";
+import { idParams, position } from "../schemas/fields.ts";
 import { MAX_BEHIND, type Message, type Topic } from "../live/channels.ts";
 import { readHead, readReadable, readStored } from "../store/read.ts";
 import { lineOf } from "../store/export_import.ts";

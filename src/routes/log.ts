@@ -1,7 +1,7 @@
 // The log itself, for admins.
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
-import { decimalInteger, isoDate, position, searchTerm } from "../http/fields.ts";
+import { decimalInteger, isoDate, position, searchTerm } from "../schemas/fields.ts";
 import { nextLink } from "../http/respond.ts";
 import { readStored } from "../store/read.ts";
 import { lineOf } from "../store/export_import.ts";

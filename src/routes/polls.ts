@@ -11,7 +11,7 @@ import {
 } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { changed, dateTime, idParams, newestFirst } from "../http/fields.ts";
+import { changed, dateTime, idParams, newestFirst } from "../schemas/fields.ts";
 import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { pollAgain } from "../pages/admin_polls.tsx";
 import { pollPage, pollsPage } from "../pages/polls.tsx";

@@ -4,7 +4,7 @@ import { foldPoll, pollStream } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, idParams } from "../http/fields.ts";
+import { asOf, idParams } from "../schemas/fields.ts";
 import { sendQuery } from "../http/respond.ts";
 import { pollPage } from "../pages/polls.tsx";
 import { readHead, readStream } from "../store/read.ts";

@@ -4,7 +4,7 @@ import { editEntry, entryStream, eraseEntry, foldEntry, signEntry } from "../com
 import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { changed, idParams, text } from "../http/fields.ts";
+import { changed, idParams, text } from "../schemas/fields.ts";
 import { ifMatch, sendCommandResult } from "../http/respond.ts";
 import { ensureVisitor } from "../http/visitor_cookie.ts";
 import { embeddedSignAgain } from "../pages/embed.tsx";
@@ -14,14 +14,8 @@ import { clock } from "../store/database_clock.ts";
 import { nextId } from "../store/ids.ts";
 import { handleCommand } from "../http/handle_command.ts";
 import { entriesBy, findEntry } from "$projections/guestbook.ts";
-import {
-  asker,
-  authorOf,
-  entrySchema,
-  isHeld,
-  mineSchema,
-  publicEntry,
-} from "../schemas/guestbook.ts";
+import { entrySchema, mineSchema, publicEntry } from "../schemas/guestbook.ts";
+import { asker, authorOf, isHeld } from "./entry_actor.ts";
 import { againOn } from "./stale.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 

@@ -15,7 +15,16 @@ import { AppError } from "../errors.ts";
 import { refuseFuture } from "./as_of.ts";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { asOf, changed, email, id, idParams, isoDate, oldestFirst, text } from "../http/fields.ts";
+import {
+  asOf,
+  changed,
+  email,
+  id,
+  idParams,
+  isoDate,
+  oldestFirst,
+  text,
+} from "../schemas/fields.ts";
 import { ifMatch, nextLink, sendCommandResult, sendQuery } from "../http/respond.ts";
 import { userAgain, userPage, usersPage } from "../pages/users.tsx";
 import { nextId } from "../store/ids.ts";

@@ -12,7 +12,7 @@ import { AppError } from "../errors.ts";
 import type { RejectedForm } from "../http/context.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
-import { idParams } from "../http/fields.ts";
+import { idParams } from "../schemas/fields.ts";
 import { sendCommandResult } from "../http/respond.ts";
 import { digestFor, ensureVisitor } from "../http/visitor_cookie.ts";
 import { ballotPage, pollPage } from "../pages/polls.tsx";

@@ -1,10 +1,6 @@
-// What an entry looks like from outside, and who asks for it.
+// What the guestbook takes and shows.
 import { z } from "zod";
-import type { Asker } from "../commands/guestbook.ts";
-import type { Context } from "../http/context.ts";
-import { id, isoDate } from "../http/fields.ts";
-import { digestFor } from "../http/visitor_cookie.ts";
-import { clock } from "../store/database_clock.ts";
+import { id, isoDate } from "./fields.ts";
 import { cacheFactsSchema } from "./cache.ts";
 import type { Entry } from "$projections/guestbook.ts";
 
@@ -35,19 +31,4 @@ export type Mine = z.infer<typeof mineSchema>;
 
 export function publicEntry({ id, name, message, created_at }: Entry): Entry {
   return { id, name, message, created_at };
-}
-
-/** A visitor as the guestbook sees them. */
-export function authorOf(visitor: string | undefined): string | undefined {
-  return visitor && digestFor("guestbook", visitor);
-}
-
-/** Whether what this caller writes waits to be approved. */
-export function isHeld(c: Context): boolean {
-  return c.get("services").config.MODERATION === "before" && !c.get("admin");
-}
-
-export async function asker(c: Context): Promise<Asker> {
-  const now = await clock(c.get("services").sql);
-  return { admin: c.get("admin"), author: authorOf(c.get("visitor")), now };
 }

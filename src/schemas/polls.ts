@@ -1,7 +1,7 @@
 // What a poll looks like from outside, and when its results may be seen.
 import { z } from "zod";
 import { AppError } from "../errors.ts";
-import { dateTime, id, isoDate, text } from "../http/fields.ts";
+import { dateTime, id, isoDate, text } from "./fields.ts";
 import type { Poll } from "$projections/polls.ts";
 import type { Ballot } from "$projections/votes.ts";
 
