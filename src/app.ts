@@ -117,11 +117,14 @@ function shown(c: Context, facts: Problem, headers: Record<string, string>): Res
 async function failed(c: Context, thrown: unknown): Promise<Response> {
   const error = asUnavailable(thrown);
   if (error instanceof AppError) {
-    if (STATUS[error.code] >= 500) log.warn("refused", facts(c, error));
+    if (STATUS[error.code] >= 500) log.warn("request.refused", facts(c, error));
     return await problem(c, error);
   }
   c.get("services").metrics.unhandled.inc();
-  log.error("failed", { ...facts(c, error), stack: error instanceof Error ? error.stack : "" });
+  log.error("request.failed", {
+    ...facts(c, error),
+    stack: error instanceof Error ? error.stack : "",
+  });
   return shown(c, { ...INTERNAL, request_id: c.get("requestId") }, { "cache-control": "no-store" });
 }
 

@@ -71,7 +71,7 @@ export async function openServices(config: Config, database: Database): Promise<
       return invalidated;
     },
     onUnknown: wakeups.wake,
-    onError: (error) => log.error("after a commit", { error: reason(error) }),
+    onError: (error) => log.error("append.hook_failed", { error: reason(error) }),
     onBatch: ({ appends, events, seconds }) => {
       metrics.appends.inc(appends);
       metrics.events.inc(events);

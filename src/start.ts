@@ -23,7 +23,7 @@ export async function prepare(
   await migrateIfAllowed(config, database);
   const changed = await prepareProjections(database.sql, projections);
   for (const projection of projections.filter(({ name }) => changed.includes(name))) {
-    log.info("rebuilding a projection whose code changed", { projection: projection.name });
+    log.info("projection.rebuild", { projection: projection.name });
     await withReplayLock(database.sql, () => replay(database.sql, projection));
   }
   for (const projection of projections) await catchUp(database.sql, projection);
@@ -37,7 +37,7 @@ async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<
       return;
     } catch (error) {
       if (!isWaitable(error)) throw error;
-      if (tries % SAY_EVERY === 0) log.warn("waiting for the database", { error: reason(error) });
+      if (tries % SAY_EVERY === 0) log.warn("database.waiting", { error: reason(error) });
       await delay(LOOK_MS, signal);
     }
   }
@@ -58,7 +58,7 @@ async function migrateIfAllowed(config: Config, { sql, embedded }: Database): Pr
   const own = owner === undefined ? undefined : connect(owner, { max: 1, patient: true });
   try {
     const applied = await migrate(own ?? sql);
-    if (applied.length > 0) log.info("migrated", { applied: applied.join(", ") });
+    if (applied.length > 0) log.info("database.migrated", { applied: applied.join(", ") });
   } catch (error) {
     if (error instanceof AppError) throw error;
     const why = `the database is not migrated, and this role may not: ${reason(error)}`;

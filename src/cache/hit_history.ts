@@ -42,7 +42,7 @@ export class HitHistory implements Disposable {
         return pipeline.exec();
       });
     } catch (error) {
-      log.debug("cache history", { error: reason(error) });
+      log.debug("cache.history_failed", { error: reason(error) });
     }
   }
 
@@ -72,7 +72,7 @@ export class HitHistory implements Disposable {
         new Map(Object.entries(fields).map(([field, value]) => [field, Number(value)]))
       );
     } catch (error) {
-      log.debug("cache history", { error: reason(error) });
+      log.debug("cache.history_failed", { error: reason(error) });
       return slots.map(() => new Map());
     }
   }

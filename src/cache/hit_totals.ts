@@ -27,7 +27,7 @@ export class HitTotals implements AsyncDisposable {
     try {
       return parseSums(await this.#link.run((redis) => redis.hgetall(SUMS)));
     } catch (error) {
-      log.debug("cache counts", { error: reason(error) });
+      log.debug("cache.totals_failed", { error: reason(error) });
       return this.#own();
     }
   }
@@ -47,7 +47,7 @@ export class HitTotals implements AsyncDisposable {
         )
       );
     } catch (error) {
-      log.debug("cache counts", { error: reason(error) });
+      log.debug("cache.totals_failed", { error: reason(error) });
     }
   }
 

@@ -128,7 +128,7 @@ export class RedisCache implements CacheBackend {
         await this.#invalidationClient.run((redis) => redis.del(LEASE), PATIENCE_MS);
         this.#renewedAt = -LEASE_MS - MARGIN_MS;
       } catch (error) {
-        log.debug("redis", { error: reason(error) });
+        log.debug("redis.command_failed", { error: reason(error) });
       }
     }
     await this.#leaseEnd();
@@ -219,7 +219,7 @@ export class RedisCache implements CacheBackend {
   }
 
   #lose(error: unknown): void {
-    if (!this.#lost) log.warn("redis cache disabled: lease lost", { error: reason(error) });
+    if (!this.#lost) log.warn("redis.lease_lost", { error: reason(error) });
     this.#lost = true;
     this.#clock = undefined;
     this.#generation = randomUUID();
@@ -239,7 +239,7 @@ export class RedisCache implements CacheBackend {
     try {
       return await this.#client.run(command);
     } catch (error) {
-      log.debug("redis", { error: reason(error) });
+      log.debug("redis.command_failed", { error: reason(error) });
       return undefined;
     }
   }

@@ -43,13 +43,15 @@ export class RedisClient implements AsyncDisposable {
       lazyConnect: true,
     });
     // Said once by the circuit; without a listener each lost connection would end the process.
-    this.redis.on("error", (error) => log.debug("redis", { error: reason(error) }));
+    this.redis.on("error", (error) => log.debug("redis.command_failed", { error: reason(error) }));
     // Whoever is at the other end next may have forgotten what the last one knew.
     this.redis.on("close", () => {
       this.#lostAt = performance.now();
       this.#opened("the connection ended");
     });
-    this.redis.connect().catch((error) => log.debug("redis", { error: reason(error) }));
+    this.redis.connect().catch((error) =>
+      log.debug("redis.command_failed", { error: reason(error) })
+    );
     this.#probeSoon();
   }
 
@@ -87,7 +89,7 @@ export class RedisClient implements AsyncDisposable {
     this.#open = true;
     this.#lost = true;
     this.#openings++;
-    log.warn("redis is away: going on without it", { error: reason(error) });
+    log.warn("redis.unavailable", { error: reason(error) });
     // What one has waited for in vain need not be waited for by the others.
     for (const refuse of this.#waiting) {
       refuse(new AppError("unavailable", `${NO_ANSWER} to others`));
@@ -118,7 +120,7 @@ export class RedisClient implements AsyncDisposable {
       try {
         await this.#within(COMMAND_MS, this.redis.ping());
         this.#open = false;
-        if (this.#lost) log.info("redis is here again");
+        if (this.#lost) log.info("redis.available");
       } catch {
         this.#probeSoon();
       }

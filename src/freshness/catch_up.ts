@@ -88,7 +88,7 @@ export class CatchUp implements AsyncDisposable {
       try {
         await this.#options.sql`select pg_notify(${CONFIRMED_CHANNEL}, ${text})`;
       } catch (error) {
-        log.debug("a confirmation was not sent", { error: reason(error) });
+        log.debug("freshness.confirmation_lost", { error: reason(error) });
       }
     }
     this.#isSending = false;
@@ -153,7 +153,7 @@ export class CatchUp implements AsyncDisposable {
       } catch (error) {
         if (term.signal.aborted) break;
         isBehind = true;
-        log.warn("freshness is behind the log", { error: reason(error) });
+        log.warn("freshness.behind", { error: reason(error) });
         await delay(RENEW_MS, term.signal);
       }
     }

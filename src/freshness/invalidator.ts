@@ -87,7 +87,7 @@ export class Invalidator {
       await Promise.all(nginxes.map((nginx) => nginx.raise(paths)));
       return true;
     } catch (error) {
-      log.debug("a cache could not be told of a commit", { position, error: reason(error) });
+      log.debug("freshness.invalidation_failed", { position, error: reason(error) });
       return false;
     }
   }

@@ -79,7 +79,7 @@ export class NginxContacts {
 
   /** In the database first: the watermark passes what this Nginx has missed. */
   async #missed(contact: Contact, error: unknown): Promise<void> {
-    log.warn("nginx missed a change", { nginx: contact.nginx.url, error: reason(error) });
+    log.warn("nginx.missed_change", { nginx: contact.nginx.url, error: reason(error) });
     contact.missedSince = performance.now();
     await this.#sql`delete from nginx_contacts where url = ${contact.nginx.url}`;
     contact.saved = undefined;
@@ -90,7 +90,7 @@ export class NginxContacts {
       try {
         if (contact.nginx.isUp) await this.#touch(contact);
       } catch (error) {
-        log.debug("nginx contact", { nginx: contact.nginx.url, error: reason(error) });
+        log.debug("nginx.contact_failed", { nginx: contact.nginx.url, error: reason(error) });
       }
       await delay(contact.missedSince === undefined ? PING_MS : RETRY_MS, signal);
     }

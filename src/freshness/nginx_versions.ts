@@ -84,7 +84,7 @@ export class NginxVersions implements AsyncDisposable {
     this.#options.onFailure();
     if (this.#down || this.#closed) return;
     this.#down = true;
-    log.warn("nginx unreachable", { nginx: this.url, error: reason(error) });
+    log.warn("nginx.unreachable", { nginx: this.url, error: reason(error) });
     this.#probeSoon();
   }
 
@@ -94,7 +94,7 @@ export class NginxVersions implements AsyncDisposable {
       try {
         await this.#post("");
         this.#down = false;
-        log.info("nginx reachable again", { nginx: this.url });
+        log.info("nginx.reachable", { nginx: this.url });
       } catch {
         // Said once, when it was lost.
         this.#probeSoon();

@@ -54,7 +54,7 @@ export class Watermark {
     try {
       this.advance(await this.#read());
     } catch (error) {
-      log.debug("cannot read the watermark", { error: reason(error) });
+      log.debug("freshness.watermark_unread", { error: reason(error) });
     } finally {
       this.#isReading = false;
     }

@@ -134,5 +134,5 @@ function observe(c: Context, { status }: Response, started: number): void {
   c.get("services").metrics.requests.observe({ method, route, status: String(status) }, seconds);
   if (!log.isDebugging) return;
   const ms = Math.round(seconds * 1000);
-  log.debug("request", { request: c.get("requestId"), method, route, status, ms });
+  log.debug("request.done", { request: c.get("requestId"), method, route, status, ms });
 }

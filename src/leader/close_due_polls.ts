@@ -22,7 +22,7 @@ export function deadlines(sql: Sql, appender: Appender, streams: StreamCache): J
         for (const due of await duePolls(sql)) await close(due);
         if (turn % FORGET_EVERY === 0) await forgetOldAnswers(sql);
       } catch (error) {
-        log.warn("deadlines", { error: reason(error) });
+        log.warn("polls.close_failed", { error: reason(error) });
       }
       await delay(LOOK_MS, signal);
     }

@@ -50,7 +50,7 @@ export class Leader implements AsyncDisposable {
         this.#lock = lock;
         await this.#lead(lock);
       } catch (error) {
-        if (!signal.aborted) log.warn("leadership lost", { error: reason(error) });
+        if (!signal.aborted) log.warn("leader.lost", { error: reason(error) });
       }
       this.#lock = undefined;
       if (!signal.aborted) await delay(RETRY_MS, signal);

@@ -35,7 +35,7 @@ export async function acquireLock(
     // on Windows cannot.
     await session`
       select set_config('client_connection_check_interval', ${String(HEARTBEAT_MS)}, false)`
-      .catch((error) => log.debug("leader lock", { error: reason(error) }));
+      .catch((error) => log.debug("leader.lock_option", { error: reason(error) }));
     await session`select pg_advisory_lock(${lock})`;
     if (lost.signal.aborted) throw new AppError("unavailable", "the session was lost meanwhile");
     return heldBy(session, lost, signal);

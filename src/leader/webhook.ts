@@ -29,7 +29,7 @@ export function webhook({ config, sql, wakeups }: Options): Job {
         await deliverAll({ sql, wakeups }, { url, secret, signal });
       } catch (error) {
         // The database said no for a moment: on from the checkpoint, so nothing is left out.
-        log.warn("webhook", { error: reason(error) });
+        log.warn("webhook.failed", { error: reason(error) });
         await delay(FIRST_RETRY_MS, signal);
       }
     }
@@ -74,9 +74,9 @@ async function deliver(event: Recorded, { url, secret, signal }: Target): Promis
       });
       await answer.body?.cancel();
       if (answer.ok) return true;
-      log.warn("webhook refused", { position, status: answer.status });
+      log.warn("webhook.refused", { position, status: answer.status });
     } catch (error) {
-      log.warn("webhook", { position, error: reason(error) });
+      log.warn("webhook.failed", { position, error: reason(error) });
     }
     await delay(wait, signal);
   }

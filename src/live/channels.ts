@@ -116,7 +116,7 @@ class Channel {
         for (const listener of this.listeners) if (!listener.publish(told)) this.drop(listener);
       } catch (error) {
         // They come back with the last position they saw, and miss nothing.
-        log.warn("live", { error: reason(error) });
+        log.warn("live.failed", { error: reason(error) });
         for (const listener of this.listeners) this.drop(listener);
       }
       await delay(Math.max(EVERY_MS, this.listeners.size * EVERY_MS_A_LISTENER));
@@ -180,7 +180,7 @@ export class EventHub implements AsyncDisposable {
       const first = await this.#first(room.topic, since);
       if (!listener.begin(first)) room.drop(listener);
     } catch (error) {
-      log.warn("live", { error: reason(error) });
+      log.warn("live.failed", { error: reason(error) });
       room.drop(listener);
     }
   }
@@ -211,7 +211,7 @@ export class EventHub implements AsyncDisposable {
           if (this.#size() === 0) break;
         }
       } catch (error) {
-        log.warn("live", { error: reason(error) });
+        log.warn("live.failed", { error: reason(error) });
         await delay(500, signal);
       }
     }

@@ -82,7 +82,7 @@ async function fromDatabase(read: () => Promise<Sample[]>): Promise<Sample[]> {
   try {
     return await Promise.race([read(), late]);
   } catch (error) {
-    log.debug("metrics", { error: reason(error) });
+    log.debug("metrics.query_failed", { error: reason(error) });
     return [];
   } finally {
     clearTimeout(timer);

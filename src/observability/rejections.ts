@@ -27,6 +27,6 @@ export class UnhandledRejections {
     if (this.#counter) this.#counter.inc();
     else this.#early++;
     const stack = error instanceof Error ? error.stack : "";
-    log.error("unhandled rejection", { error: reason(error), stack });
+    log.error("process.unhandled_rejection", { error: reason(error), stack });
   }
 }

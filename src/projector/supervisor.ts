@@ -30,7 +30,7 @@ export class ProjectionSupervisor {
       try {
         await this.retryStopped();
       } catch (error) {
-        log.warn("mending", { error: reason(error) });
+        log.warn("projection.retry_failed", { error: reason(error) });
       }
       await delay(LOOK_MS, signal);
     }
@@ -45,7 +45,7 @@ export class ProjectionSupervisor {
       if (state && state.rebuild !== null) await dropAbandoned(this.#sql, projection);
       if (!state || !head || state.position >= head.position) continue;
       if (await catchUp(this.#sql, projection)) {
-        log.info("projection caught up", { projection: projection.name });
+        log.info("projection.caught_up", { projection: projection.name });
       }
     }
   }
@@ -66,7 +66,7 @@ export class ProjectionSupervisor {
         });
       }
     }).catch((error) => {
-      log.error("replay", { error: reason(error) });
+      log.error("projection.replay_failed", { error: reason(error) });
       reject(error);
     }).finally(() => this.#replaying = undefined);
     await begun;

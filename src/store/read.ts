@@ -106,7 +106,7 @@ export async function readReadable(sql: Sql | Tx, page: Page): Promise<Readable>
       return [decodeOne(row, keys)];
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      log.warn("event passed over", { position: row.position, error: reason(error) });
+      log.warn("store.event_skipped", { position: row.position, error: reason(error) });
       return [];
     }
   });

@@ -16,7 +16,7 @@ class UndecryptableStreams {
   note({ stream, position }: Place): void {
     if (this.#streams.has(stream) || this.#streams.size >= MOST) return;
     this.#streams.add(stream);
-    log.error("a key does not open its text", { subject: stream, position });
+    log.error("store.undecryptable", { subject: stream, position });
   }
 
   forget(stream: string): void {

@@ -44,7 +44,7 @@ export class AccessLog {
       try {
         await this.follow(signal);
       } catch (error) {
-        log.warn("access log", { error: reason(error) });
+        log.warn("visits.log_failed", { error: reason(error) });
       }
       await delay(LOOK_MS, signal);
     }

@@ -112,7 +112,7 @@ export class Visits implements AsyncDisposable {
   #inTurn(work: () => Promise<void>): Promise<void> {
     this.#busy++;
     this.#flushing = this.#flushing.then(work).catch((error) => {
-      log.warn("visits are not written down yet", { error: reason(error) });
+      log.warn("visits.not_saved", { error: reason(error) });
     }).finally(() => this.#busy--);
     return this.#flushing;
   }
@@ -155,7 +155,7 @@ export class Visits implements AsyncDisposable {
     try {
       return await this.#link.run(work);
     } catch (error) {
-      log.debug("visits in redis", { error: reason(error) });
+      log.debug("visits.redis_failed", { error: reason(error) });
       return undefined;
     }
   }

@@ -47,7 +47,7 @@ export class HighWaterMarks {
       if (this.#shared) await writeTotals(this.#shared, totals);
       return true;
     } catch (error) {
-      log.debug("totals that were not written down are not shown", { error: reason(error) });
+      log.debug("visits.total_not_saved", { error: reason(error) });
       return false;
     }
   }

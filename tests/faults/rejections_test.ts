@@ -72,7 +72,7 @@ describe("rejected promises", () => {
     await app?.signal("USR1");
     await waitFor(async () => await rejections(url) === 1);
     const line = logLines("app-1").find(({ level }) => level === "error");
-    assertEquals(line?.message, "unhandled rejection");
+    assertEquals(line?.event, "process.unhandled_rejection");
     assertEquals(line?.error, "rejected beside the service");
     assert(String(line?.stack).includes("failing_app.ts"), String(line?.stack));
     await healthy(stack.apps);
