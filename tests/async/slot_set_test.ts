@@ -4,8 +4,8 @@ import { SlotSet } from "$src/async/slot_set.ts";
 
 // What a long life of comings and goings leaves in the heap, when only the young part is collected.
 const CHURN = `
-  const { Bag } = await import(Deno.args[0]);
-  const bag = new Bag();
+  const { SlotSet } = await import(Deno.args[0]);
+  const bag = new SlotSet();
   const request = () => ({ body: Array.from({ length: 250 }, Math.random) });
   const here = [];
   const turn = () => {
@@ -24,7 +24,7 @@ const CHURN = `
   console.log(used() - before);
 `;
 
-describe("Bag", () => {
+describe("SlotSet", () => {
   it("holds what was added and not taken out, in that order", () => {
     const bag = new SlotSet<string>();
     const [one, , three] = ["one", "two", "three"].map((item) => bag.add(item));
