@@ -1,14 +1,10 @@
 // What a command decides: which streams grow by which events, relying on what.
 import type { NewEvent } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
-import type { Guard, StreamAppend } from "../store/appender.ts";
+import type { Append } from "../store/appender.ts";
 
-export type Decision = {
-  streams: StreamAppend[];
-  guards?: Guard[];
-  before?: Date;
-  erase?: string[];
-};
+/** The part of an append that a command knows: of one type with it, so that no field can be lost. */
+export type Decision = Pick<Append, "streams" | "guards" | "notAfter" | "erase">;
 
 /** The version a caller saw, from If-Match: a list, or any that exists. */
 export type IfMatch = number[] | "any" | undefined;

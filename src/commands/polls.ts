@@ -185,7 +185,7 @@ export function withdrawVote(
 
 function guarded(poll: PollFacts, decision: Decision): Decision {
   const guards = [{ stream: pollStream(poll.id), version: poll.version }];
-  return { ...decision, guards, ...(poll.closesAt ? { before: poll.closesAt } : {}) };
+  return { ...decision, guards, ...(poll.closesAt ? { notAfter: poll.closesAt } : {}) };
 }
 
 function existing(state: PollFacts | undefined): PollFacts {

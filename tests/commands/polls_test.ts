@@ -193,7 +193,7 @@ describe("castVote()", () => {
     const wanted = decided("none", event);
     assertEquals(castVote(given(multiple), none, voteFor("3", "tea", "3")), {
       ...wanted,
-      before: later,
+      notAfter: later,
     });
   });
 
@@ -205,7 +205,7 @@ describe("castVote()", () => {
   });
 
   it("relies on the deadline, which the log's own clock decides", () => {
-    assertEquals(castVote(given(due), none, voteFor("tea")).before, minutesAgo(1));
+    assertEquals(castVote(given(due), none, voteFor("tea")).notAfter, minutesAgo(1));
   });
 
   it("is refused in a closed poll, and finds no deleted one", () => {
