@@ -83,7 +83,7 @@ describe("a guessed token", () => {
   it("has nothing else to be held against: the token's text is known to two files only", async () => {
     const files = await filesNaming("ADMIN_TOKEN");
     const serving = files.filter((file) => !file.startsWith("cli/"));
-    assertEquals(serving, ["config.ts", "secrets.ts"]);
+    assertEquals(serving, ["config/config.ts", "security/secrets.ts"]);
   });
 
   it("after ten wrong ones is refused as too many, and the right one is taken all the same", async () => {

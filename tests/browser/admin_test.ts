@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser } from "playwright-core";
 import type { Stack } from "$src/cli/stack/mod.ts";
+import { waitFor } from "../support/until.ts";
 import { heading, logIn, openBrowser, openStack, post, visitor } from "./browser.ts";
 
 let stack: Stack;
@@ -156,8 +157,11 @@ for (const script of [true, false]) {
       await page.getByRole("heading", { name: "The log is whole" }).waitFor();
 
       for (let i = 0; i < 5; i++) await (await fetch(`${stack.url}/polls`)).body?.cancel();
-      await page.goto("/admin/caches");
-      await page.getByRole("img", { name: /polls: hit rate between/ }).waitFor();
+      // Each replica writes down what it counted every two seconds.
+      await waitFor(async () => {
+        await page.goto("/admin/caches");
+        return await page.getByRole("img", { name: /polls: hit rate between/ }).count() > 0;
+      });
       await page.getByRole("button", { name: "Clear" }).click();
       await heading(page, "Caches");
       await page.goto("/admin/health");
