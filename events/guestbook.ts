@@ -2,8 +2,8 @@ import { z } from "zod";
 import { personal } from "./personal.ts";
 
 /**
- * `author` is a digest of the signer's cookie, so that the log alone cannot edit an entry. What is
- * `held` waits to be approved: a new entry, or one whose author changed it.
+ * `author` is a digest of the signer's cookie, so that the log alone cannot edit an entry. A `held`
+ * entry waits to be approved: it is new, or its author changed it.
  */
 export const guestbook = {
   EntrySigned: z.strictObject({

@@ -1,4 +1,4 @@
-// The list of everything that can happen. An event name is written once: as the key of its schema.
+// The list of all events. An event name is written once: as the key of its schema.
 import type { z } from "zod";
 import { guestbook } from "./guestbook.ts";
 import { items } from "./items.ts";
@@ -19,7 +19,7 @@ export type Actor = "visitor" | "admin" | "system";
 
 export type Meta = { request?: string; actor: Actor; key?: string };
 
-/** What the log adds to an event when it takes it in. */
+/** Fields that the log adds to an event when it is appended. */
 export type Recorded<Event extends NewEvent = NewEvent> = Event & {
   position: number;
   stream: string;
@@ -27,9 +27,9 @@ export type Recorded<Event extends NewEvent = NewEvent> = Event & {
   meta: Meta;
   at: Date;
   seal: string;
-  /** Its personal fields are blank, because the key to them was deleted. */
+  /** Its personal fields are blank, because their key was deleted. */
   erased: boolean;
-  /** They are blank because their key does not open them: erased to readers, not to their owner. */
+  /** They are blank because their key does not decrypt them: erased to readers, not to their owner. */
   unreadable?: true;
 };
 
@@ -44,9 +44,9 @@ export function isEventType(type: string): type is EventType {
 }
 
 /**
- * Stored data as this version knows it. A later one may have added fields, and a replica of this one
- * works beside it until all are upgraded: it looks past them, and the log keeps them. What is
- * appended here is held against the schema itself, which takes no field that it does not name.
+ * Parses stored data as this version knows it. A later version may have added fields, and a replica
+ * of this one runs beside it until all are upgraded: it ignores them, and the log keeps them. A new
+ * event is checked against the schema itself, which accepts no unknown field.
  */
 export function parseStored(type: EventType, data: unknown) {
   const result = schemas[type].safeParse(data);
@@ -57,7 +57,7 @@ export function parseStored(type: EventType, data: unknown) {
   return schemas[type].safeParse(known);
 }
 
-/** The same but for these keys of what the path leads to. */
+/** A copy of the value without these keys of the object at the path. */
 function without(value: unknown, [step, ...rest]: PropertyKey[], keys: string[]): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) {
@@ -70,5 +70,5 @@ function without(value: unknown, [step, ...rest]: PropertyKey[], keys: string[])
   return Object.fromEntries(left);
 }
 
-/** What an older type has become: each takes the stored data and answers today's event. */
+/** Each older type takes the stored data and returns an event of today. */
 export const upcasters: Record<string, (data: unknown) => { type: EventType; data: unknown }> = {};

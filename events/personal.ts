@@ -1,4 +1,4 @@
-// Marks a field as personal: the store keeps it encrypted with a key of its own entry or person.
+// Marks a field as personal: the store encrypts it with a key of its own entry or person.
 import { z } from "zod";
 
 export function personal<Schema extends z.ZodType>(schema: Schema): Schema {

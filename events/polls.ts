@@ -6,7 +6,7 @@ const closesAt = z.iso.datetime().nullable();
 const results = z.enum(["always", "after_vote", "after_close"]);
 const choice = z.enum(["single", "multiple"]);
 
-/** A vote says what it replaces, so that counting needs nothing but the event. */
+/** A vote names the options it replaces, so that counting needs nothing but the event. */
 export const polls = {
   PollOpened: z.strictObject({
     id,

@@ -1,4 +1,4 @@
-// Entries as they are read, and how many of them are shown.
+// Entries for reading, and how many of them are shown.
 import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { Projection, Table } from "./projection.ts";
 
@@ -17,7 +17,7 @@ type OfEntry = { data: { id: number }; position: number };
 
 const ids = (events: OfEntry[]) => events.map((event) => event.data.id);
 
-/** The total moves by what really changed state, so hiding twice counts once. */
+/** Moves the total by the rows that changed state, so that hiding twice counts once. */
 async function setState(tx: Tx, events: OfEntry[], to: { state: string; table: Table }) {
   const { state, table } = to;
   await tx`
@@ -131,7 +131,7 @@ export async function shownEntries(sql: Sql, { limit, before }: PageOf): Promise
 
 export type FeedEntry = Entry & { updated_at: string };
 
-/** The newest entries with the time of their last edit, which says that they are worth a look again. */
+/** The newest entries with the time of their last edit, which tells feed readers to show them again. */
 export async function feedEntries(sql: Sql, limit: number): Promise<FeedEntry[]> {
   return await sql<FeedEntry[]>`
     select id, name, message, created_at, coalesce(edited_at, created_at) as updated_at

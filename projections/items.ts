@@ -1,4 +1,4 @@
-// Items as they are read.
+// Items for reading.
 import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 

@@ -9,14 +9,14 @@ import { visits } from "./visits.ts";
 
 export const projections: Projection[] = [guestbook, users, items, polls, visits];
 
-/** After these some text must be nowhere any more; the kinds of cached answers that may hold it. */
+/** After these events some text must be gone everywhere; the kinds of cached values that may hold it. */
 export const erasing: { [Type in EventType]?: string[] } = {
   EntryErased: ["entry", "entries"],
   UserDeleted: ["user", "users"],
   UserErased: ["user", "users"],
 };
 
-/** What a batch makes stale, each tag and address once. */
+/** The tags and addresses that a batch makes stale, each once. */
 export function staleAfter(events: Recorded[]): { tags: Set<string>; addresses: Set<string> } {
   const tags = new Set<string>();
   const addresses = new Set<string>();

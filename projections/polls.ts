@@ -1,4 +1,4 @@
-// Polls and what is asked of them. How votes are counted stands in votes.ts.
+// Polls and the queries about them. votes.ts counts votes.
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { Projection, Table } from "./projection.ts";

@@ -1,46 +1,52 @@
-// What a projection is: rows set from events, in SQL that takes many events at once.
+// A projection sets rows from events, in SQL that takes many events at once.
 import type postgres from "postgres";
 import type { EventOf, EventType, Recorded } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/connections/postgres.ts";
 
-/** The table itself, or the one a rebuild is filling beside it. */
+/** The live table, or the one that a rebuild is filling beside it. */
 export type Table = (name: string) => postgres.Helper<string>;
 
 type Handlers = {
   [Type in EventType]?: (tx: Tx, events: EventOf<Type>[], table: Table) => Promise<unknown>;
 };
 
-/** What an event makes stale: tags of cached answers, and public addresses that Nginx may hold. */
+/**
+ * The parts of the caches that an event makes stale: tags of cached values, and public addresses
+ * that Nginx may hold.
+ */
 export type Stale = { tags: string[]; addresses: string[] };
 
 type StaleBy = { [Type in EventType]?: (event: EventOf<Type>) => Stale };
 
-/** Part of a statement: which events a page of the log holds. */
+/** Part of a statement: the events of a page of the log. */
 export type LogPage = postgres.PendingQuery<postgres.Row[]>;
 
 /**
- * Rows that a rebuild has the database set by itself, straight from the log. They are those that the
- * handler of this type sets; an event whose data the schema would refuse must fail the statement, and
- * its page is then applied by the handlers.
+ * Rows that the database sets during a rebuild by itself, straight from the log. They are those
+ * that the handler of this type sets; an event whose data the schema would reject must fail the
+ * statement, and the handlers then apply its page.
  */
 export type BulkLoad = {
   /** Without personal fields. */
   type: EventType;
-  /** Only events that open their stream, so that nothing of it can have come before them. */
+  /** Only events that open their stream, so that no event of the stream comes before them. */
   firstInStream: boolean;
   set(tx: Tx, page: LogPage, table: Table): Promise<unknown>;
 };
 
 export type Projection = {
   name: string;
-  /** Raised when the tables or the handlers change: the next start rebuilds them. */
+  /** Raise it when the tables or the handlers change: the next start rebuilds them. */
   revision: number;
   tables: string[];
   create(tx: Tx, table: Table): Promise<void>;
   handlers: Handlers;
   bulkLoad?: BulkLoad;
   stale: StaleBy;
-  /** Events that set columns of rows which other streams' events make: applied after those. */
+  /**
+   * Whether events of a type set columns of rows which other streams' events make: applied after
+   * those.
+   */
   dependsOnRows?: (type: EventType) => boolean;
 };
 
@@ -58,8 +64,9 @@ export function handles(projection: Projection, type: EventType): boolean {
 
 /**
  * Applies a batch: in order within a stream, many streams at once. The first events of all streams
- * go together, then the second ones, each wave grouped by type; what leans on rows that others make
- * waits until they are made, because an option that was added late is not there in the first wave.
+ * go together, then the second ones, each wave grouped by type. Events that depend on rows of other
+ * streams wait until those exist, because an option that was added late is not there in the first
+ * wave.
  */
 export async function applyEvents(
   projection: Projection,
@@ -80,7 +87,7 @@ export async function applyEvents(
 type Batch = {
   events: Recorded[];
   table: Table;
-  /** What is set straight from the log, in its place: before the later events of the same streams. */
+  /** The bulk load of the page, in its place: before the later events of the same streams. */
   straight?: { type: EventType; set(): Promise<unknown> };
 };
 

@@ -1,4 +1,4 @@
-// Users as they are read.
+// Users for reading.
 import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 

@@ -1,4 +1,4 @@
-// How often each page was seen, as far as the log knows.
+// How often each page was viewed, as far as the log knows.
 import type { Sql } from "$src/connections/postgres.ts";
 import type { Projection } from "./projection.ts";
 

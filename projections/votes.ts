@@ -1,5 +1,5 @@
-// Votes: how they are counted as they come in, and how anybody counts them again from the log. A ballot
-// is in the log alone: a table of them would say the same again, and each vote would pay for it.
+// Counts votes as they come in, and counts them again from the log. Ballots are in the log alone: a
+// table of them would repeat it, and each vote would pay for that.
 import type { EventOf } from "$events/mod.ts";
 import type { Sql, Tx } from "$src/connections/postgres.ts";
 import type { LogPage, Projection, Table } from "./projection.ts";
@@ -9,7 +9,10 @@ export type Ballot = { position: number; seal: string; options: string[]; at: st
 type VoteEvent = EventOf<"VoteCast" | "VoteChanged" | "VoteWithdrawn">;
 type Change = { poll: number; option: string; by: number };
 
-/** Many votes, one update an option and one a poll; sent together, as all statements of a handler. */
+/**
+ * Many votes in one update per option and one per poll; sent together, as all statements of a
+ * handler.
+ */
 function count(tx: Tx, table: Table, changes: Change[], voters: Map<number, number>) {
   const sums = new Map<string, Change>();
   for (const { poll, option, by } of changes) {
@@ -55,8 +58,8 @@ function votersBy(events: VoteEvent[], by: number): Map<number, number> {
 }
 
 /**
- * First votes of their voters, which take no other vote's place. The path is a strict one: a lax one
- * looks into a list in the list, and would take it for the option that is in there.
+ * Applies first votes, which replace no other vote. The path is strict: a lax one looks into a list
+ * in the list, and would accept the option in there.
  */
 export async function castStraight(tx: Tx, page: LogPage, table: Table): Promise<void> {
   await tx`
@@ -100,8 +103,8 @@ export const voteHandlers: Projection["handlers"] = {
 export type BallotPage = { until: number; after: string; limit: number };
 
 /**
- * The ballots as they were at one position, a page at a time: from the log, because a voter who
- * changes a vote between two pages of the read model would be in both, or in neither.
+ * The ballots as of one position, a page at a time: from the log, because a voter who changes a
+ * vote between two pages of the read model would be in both, or in neither.
  */
 export async function ballotsAt(
   sql: Sql,
@@ -125,7 +128,7 @@ export function firstBallot(poll: number): string {
   return `ballot-${poll}-`;
 }
 
-/** Whether it is its voter's last word, and the counts are as far as it. */
+/** Whether the vote is its voter's last, and the counts include it. */
 export async function isCounted(
   sql: Sql | Tx,
   { stream, position }: { stream: string; position: number },
@@ -139,7 +142,7 @@ export async function isCounted(
 
 export type Tally = { voters: number; counts: Map<string, number> };
 
-/** The last word of each voter up to a position, straight from the log. */
+/** The last vote of each voter up to a position, straight from the log. */
 export async function tallyAt(sql: Sql, poll: number, position: number): Promise<Tally> {
   const [row] = await sql<{ voters: number; counts: Record<string, number> | null }[]>`
     with latest as (

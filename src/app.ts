@@ -74,12 +74,12 @@ function allowedAt(path: string): string[] {
   return patterns.find(({ pattern }) => pattern.test(path))?.methods ?? [];
 }
 
-/** Where no call is: an address that there is not, or a method that is not for it. */
+/** Answers an unknown path, or a method that the path does not support. */
 function notFoundOrNotAllowed(c: Context): Response {
   const allow = allowedAt(c.req.path);
   if (allow.length === 0) throw new AppError("not_found", `no such address: ${c.req.path}`);
   if (c.req.method === "OPTIONS") return preflight(c, allow);
-  throw new AppError("not_allowed", `${c.req.method} is not for this address`, { allow });
+  throw new AppError("not_allowed", `${c.req.method} is not supported here`, { allow });
 }
 
 function preflight(c: Context, methods: string[]): Response {
@@ -98,7 +98,7 @@ function preflight(c: Context, methods: string[]): Response {
 }
 
 async function problem(c: Context, error: AppError): Promise<Response> {
-  // What Nginx may store is everybody's: it names nobody's request.
+  // Nginx may serve this answer to everybody: it must not carry the id of one request.
   const facts = problemOf(error, isForNginx(c) ? undefined : c.get("requestId"));
   const form = await formAgain(c, error, facts);
   if (form === undefined) return shown(c, facts, problemHeaders(error));

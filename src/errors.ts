@@ -1,4 +1,4 @@
-// One error class for everything a caller can be told. Only this file knows HTTP statuses.
+// One error class for every error that a caller may see. Only this file knows HTTP statuses.
 
 export const STATUS = {
   malformed: 400,
@@ -25,7 +25,7 @@ export type FieldError = { field: string; message: string };
 
 export type Detail = {
   fields?: FieldError[];
-  /** Version conflicts: the stream, and the version it really has. */
+  /** For version conflicts: the stream, and its actual version. */
   stream?: string;
   actual?: number;
   allow?: string[];
@@ -44,7 +44,7 @@ export class AppError extends Error {
   }
 }
 
-/** For logs and for whoever runs a task, with what lies behind; a visitor is told the message alone. */
+/** The message with its causes, for logs and for tasks; a visitor sees the message alone. */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${reason(error.cause)}`;

@@ -1,6 +1,6 @@
-// One JSON line an event, to standard output; no personal text ever goes in here.
+// One JSON line an event, to standard output; never any personal text.
 
-/** Each event that is logged, by the name to alert on, with its message. docs/operations.md lists them. */
+/** Every log event, by the name to alert on, with its message. docs/operations.md lists them. */
 export const EVENTS = {
   "append.hook_failed": "work after a commit failed: the commit stands",
   "cache.history_failed": "could not read or write the history of cache hits",
@@ -56,7 +56,7 @@ class Log {
     this.#level = level;
   }
 
-  /** For facts that cost something to gather. */
+  /** For facts that are expensive to collect. */
   get isDebugging(): boolean {
     return this.#level === "debug";
   }
@@ -73,8 +73,8 @@ class Log {
     try {
       Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
     } catch {
-      // A log that cannot be written (its disk is full, its reader gone) must not cost a request or the
-      // process, and there is nowhere left to say so.
+      // A log that cannot be written (its disk is full, its reader gone) must not fail a request or
+      // the process, and there is nowhere left to report it.
     }
   }
 }

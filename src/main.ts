@@ -1,4 +1,4 @@
-// Reads the configuration, opens, serves, closes: the only file that does.
+// Reads the configuration, opens, serves and closes the service; no other file does.
 import { resolve } from "node:path";
 import { createApp } from "./app.ts";
 import { type Config, loadConfig } from "./config/config.ts";
@@ -32,7 +32,8 @@ async function main(): Promise<void> {
   if (isNew && config.SAMPLE_DATA) await addSample(services.sql, services.appender);
   const app = createApp(services);
   const server = listen(config, app.fetch);
-  // Made only now: a start that found its port taken would have been the only one to know it.
+  // Generated only now: a start that found its port taken must not use up the token that is shown
+  // once.
   const token = await firstAdminToken(config, services.sql);
   welcome(config, server.addr.port, token);
   await aborted(stop);
@@ -71,7 +72,7 @@ function welcome(config: Config, port: number, token: string | undefined): void 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((done) => {
     signal.addEventListener("abort", () => done(), { once: true });
-    // Asked to stop while it was still opening.
+    // The service was asked to stop while it was opening.
     if (signal.aborted) done();
   });
 }

@@ -41,7 +41,7 @@ export async function openDefaultPoll(sql: Sql, appender: Appender): Promise<boo
   try {
     await appender.append({ ...decision, meta });
   } catch (error) {
-    // Another replica was a moment faster.
+    // Another replica opened it first.
     if (error instanceof AppError && error.detail.actual !== undefined) return false;
     throw error;
   }

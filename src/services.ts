@@ -1,4 +1,4 @@
-// Everything a request works with, opened in one place and closed by the same place.
+// Opens everything a request works with, and closes it, in one place.
 import { projections } from "$projections/mod.ts";
 import { AccessLog } from "./visits/access_log.ts";
 import { ReadThroughCache } from "./cache/read_through.ts";
@@ -59,8 +59,8 @@ export async function openServices(config: Config, database: Database): Promise<
   const metrics = new Metrics();
   const wakeups = opened.use(new AppendSignal());
   const redis = config.REDIS_URL ? new RedisClient(config.REDIS_URL) : undefined;
-  const tier = opened.use(tierOf(config, { redis, embedded, secret: cookieSecret }));
-  const cache = new ReadThroughCache(sql, tier);
+  const backend = opened.use(cacheBackendOf(config, { redis, embedded, secret: cookieSecret }));
+  const cache = new ReadThroughCache(sql, backend);
   const cacheWatch = opened.use(new HitHistory(cache, redis));
   const live = new EventHub(sql, wakeups, metrics);
   const appender: Appender = new Appender(sql, {
@@ -80,7 +80,7 @@ export async function openServices(config: Config, database: Database): Promise<
     },
   });
   const streams = new StreamCache(sql);
-  // The embedded database has one process, which need not tell itself what it showed.
+  // The embedded database has one process, which need not share its totals.
   const shown = new HighWaterMarks(embedded ? undefined : sql);
   const visits = new Visits(appender, { shown, link: redis });
   const sums = opened.use(new HitTotals(() => cache.counts, redis));
@@ -94,7 +94,7 @@ export async function openServices(config: Config, database: Database): Promise<
       onFailure: () => metrics.nginxFailures.inc({ nginx: new URL(url).host }),
     })
   );
-  const freshness: Freshness = new Freshness({ sql, embedded, cache: tier, nginxes });
+  const freshness: Freshness = new Freshness({ sql, embedded, cache: backend, nginxes });
   const leader = new Leader({
     sql,
     embedded,
@@ -141,7 +141,7 @@ export async function openServices(config: Config, database: Database): Promise<
   return { ...services, [Symbol.asyncDispose]: () => closing.disposeAsync() };
 }
 
-/** The same on every replica, as each shows what all have counted. */
+/** The same figures on every replica, as each sums up all of them. */
 function countCaches(metrics: Metrics, report: () => Promise<CacheReport>): void {
   metrics.gauge({
     name: "tallybook_cache_lookups",
@@ -158,14 +158,14 @@ function countCaches(metrics: Metrics, report: () => Promise<CacheReport>): void
   });
 }
 
-type TierOf = { redis: RedisClient | undefined; embedded: boolean; secret: string };
+type BackendOptions = { redis: RedisClient | undefined; embedded: boolean; secret: string };
 
-function tierOf(config: Config, has: TierOf): CacheBackend {
-  if (has.redis && config.REDIS_URL) {
-    const links = { client: has.redis, invalidationClient: new RedisClient(config.REDIS_URL) };
-    return new RedisCache(links, { ttlSeconds: config.CACHE_TTL_SECONDS, secret: has.secret });
+function cacheBackendOf(config: Config, options: BackendOptions): CacheBackend {
+  if (options.redis && config.REDIS_URL) {
+    const links = { client: options.redis, invalidationClient: new RedisClient(config.REDIS_URL) };
+    return new RedisCache(links, { ttlSeconds: config.CACHE_TTL_SECONDS, secret: options.secret });
   }
-  return has.embedded ? new MemoryCache(config.CACHE_TTL_SECONDS) : new NullCache();
+  return options.embedded ? new MemoryCache(config.CACHE_TTL_SECONDS) : new NullCache();
 }
 
 function remembered<Value>(read: () => Promise<Value>, ms: number): () => Promise<Value> {

@@ -1,5 +1,5 @@
-// What must be true before the first request: a database that is there and migrated, read models at
-// the head, the default poll in a new log.
+// Prepares the database before the first request: waits for it, migrates it where allowed, and
+// brings the read models to the head.
 import { projections } from "$projections/mod.ts";
 import type { Config } from "./config/config.ts";
 import { connect, type Database, isConnectionError } from "./connections/postgres.ts";
@@ -29,7 +29,7 @@ export async function prepare(
   for (const projection of projections) await catchUp(database.sql, projection);
 }
 
-/** Started before its database, the service waits, and says so. */
+/** A service that starts before its database waits, and logs that. */
 async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<void> {
   for (let tries = 0; !signal.aborted; tries++) {
     try {
@@ -43,7 +43,7 @@ async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<
   }
 }
 
-// 57P03: the server is there and still starting.
+// Includes 57P03: the server is up and still starting.
 function isWaitable(error: unknown): boolean {
   return isConnectionError(error);
 }

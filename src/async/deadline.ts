@@ -1,5 +1,5 @@
-// One clock for the many waits that hardly ever end by it. A timer of its own for each was among the
-// dearest things that a request did.
+// One shared interval for the many timeouts that rarely fire. A timer of its own for each timeout
+// was among the most expensive things in a request.
 import { SlotSet } from "./slot_set.ts";
 
 const TICK_MS = 25;
@@ -9,40 +9,40 @@ type CoarseTimer = { at: number; ring: () => void };
 const timers = new SlotSet<CoarseTimer>();
 let clock: ReturnType<typeof setInterval> | undefined;
 
-/** Rings after so long, or a tick later; what it answers calls it off. */
+/** Calls `ring` after `ms`, or a tick later; the returned function cancels it. */
 export function setCoarseTimeout(ms: number, ring: () => void): () => void {
-  const callOff = timers.add({
+  const cancel = timers.add({
     at: performance.now() + ms,
     ring() {
-      callOff();
+      cancel();
       ring();
     },
   });
-  clock ??= setInterval(look, TICK_MS);
-  return callOff;
+  clock ??= setInterval(fireDue, TICK_MS);
+  return cancel;
 }
 
-function look(): void {
+function fireDue(): void {
   const now = performance.now();
-  for (const alarm of timers) if (alarm.at <= now) alarm.ring();
+  for (const timer of timers) if (timer.at <= now) timer.ring();
   if (timers.size > 0) return;
   clearInterval(clock);
   clock = undefined;
 }
 
-/** The work's own outcome, or the refusal where that comes first. */
+/** Settles as the work does, or rejects with the given error if that takes longer than `ms`. */
 export function withTimeout<Result>(
   ms: number,
   work: Promise<Result>,
-  refusal: () => Error,
+  timeoutError: () => Error,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const callOff = setCoarseTimeout(ms, () => reject(refusal()));
+    const cancel = setCoarseTimeout(ms, () => reject(timeoutError()));
     work.then((result) => {
-      callOff();
+      cancel();
       resolve(result);
     }, (error) => {
-      callOff();
+      cancel();
       reject(error);
     });
   });

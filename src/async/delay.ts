@@ -1,4 +1,4 @@
-/** Resolves after so long, or as soon as the signal aborts. */
+/** Resolves after `ms`, or as soon as the signal aborts. */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

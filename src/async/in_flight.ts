@@ -1,4 +1,4 @@
-// How many writes are under way, so that a service that is asked to stop knows when nobody waits.
+// Counts the writes under way, so that a stopping service can wait until there are none.
 
 export class InFlightWrites {
   #count = 0;
@@ -17,7 +17,7 @@ export class InFlightWrites {
     if (this.#count === 0) { for (const done of this.#watching) done(); }
   }
 
-  /** Resolves at the first moment without a write, or after so long. */
+  /** Resolves as soon as no write is under way, or after `ms`. */
   idle(ms: number): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
     return new Promise((resolve) => {

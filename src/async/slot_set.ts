@@ -1,6 +1,6 @@
-// What comes and goes with every request. A Set that has lived for long is in V8's old space, and so is
-// every table that it grows out of: each keeps all that it held alive, with the whole request behind
-// it, until the next full collection. Here it holds on to empty slots.
+// A set for short-lived items, added and removed with every request. A long-lived Set is in V8's
+// old space, and so is every table that it outgrows: each keeps removed items reachable, with the
+// whole request behind them, until the next full collection. This one clears each slot on removal.
 
 type Slot<Item> = { item: Item | undefined };
 
@@ -11,7 +11,7 @@ export class SlotSet<Item> {
     return this.#slots.size;
   }
 
-  /** What it answers takes the item out again. */
+  /** The returned function removes the item. */
   add(item: Item): () => void {
     const slot: Slot<Item> = { item };
     this.#slots.add(slot);
@@ -21,7 +21,7 @@ export class SlotSet<Item> {
     };
   }
 
-  /** In the order they came in, which may go meanwhile. */
+  /** In insertion order; items may be removed during the iteration. */
   *[Symbol.iterator](): Generator<Item> {
     for (const { item } of this.#slots) if (item !== undefined) yield item;
   }

@@ -1,4 +1,4 @@
-// Waiting for a condition, never for a length of time.
+// Waits for a condition instead of a length of time.
 import { AppError, reason } from "../errors.ts";
 
 /** Resolves with the first value that is neither false nor undefined; a throw counts as "not yet". */

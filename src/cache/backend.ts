@@ -1,42 +1,42 @@
-// What every cache behind the reads promises, in Redis or in memory.
+// The contract of every cache behind the reads, in Redis or in memory.
 
-/** An answer as JSON text, and the position of the log it was worked out at. */
+/** A query result as JSON text, and the position of the log it was computed at. */
 export type CachedValue = { position: number; text: string };
 
 export type Lookup = { key: string; tags: string[] };
 
-/** `generation` says what the cache was when it was asked; an answer loaded since then is put under it. */
+/** `generation` names the lease at the time of the lookup; a value loaded after it is stored under it. */
 export type CacheResult = { value?: CachedValue; generation: string };
 
 export type LoadLock = { acquired: boolean; result: CacheResult };
 
 export type CacheBackend = AsyncDisposable & {
-  /** The kept answer, unless one of its tags changed after it was worked out. */
+  /** The cached value, unless one of its tags changed after it was computed. */
   get(lookup: Lookup): Promise<CacheResult>;
-  /** Keeps an answer, unless a newer one is kept or one of its tags has changed since. */
+  /** Stores a value, unless a newer one is stored or one of its tags has changed since. */
   put(lookup: Lookup, answer: CachedValue, generation: string): Promise<void>;
   /**
-   * `mine` for the one process that is to load a key just now; the others claim it again soon. What
-   * is kept is looked up after the claim: another may have loaded it, and gone, since the last look.
-   * While nothing can be kept there is nothing to look for, and everybody loads.
+   * `acquired` is true for the one process that loads the key now; the others try again soon. The
+   * lookup comes after the lock: another process may have loaded the key and released the lock
+   * since the last lookup. While nothing can be cached, there is no lookup and every process loads.
    */
   acquireLoadLock(lookup: Lookup, generation: string): Promise<LoadLock>;
   /**
-   * From here on, answers with these tags from before this position are not believed. Any process may
-   * call it; it fails where the cache cannot be reached.
+   * Makes values with these tags from before this position invalid. Any process may call it; it
+   * rejects when the cache is unreachable.
    */
   invalidate(tags: ReadonlySet<string>, position: number): Promise<void>;
-  /** In place of a drop that failed, by the leader alone: nothing kept so far is believed any more. */
+  /** Called by the leader alone, in place of a failed invalidation: makes every stored value invalid. */
   endLease(): Promise<void>;
-  /** The same for every answer, whatever its tags. */
+  /** Makes every value from before this position invalid, whatever its tags. */
   invalidateAll(position: number): Promise<void>;
-  /** Called by a process that is from now on the leader. */
+  /** Called by a process that has just become the leader. */
   takeOver(): void;
-  /** Called all the while by the leader, as long as nothing waits to be dropped by it. */
+  /** Called continuously by the leader while it has no invalidation left to do. */
   renewLease(): Promise<void>;
-  /** Takes the bytes of these kinds of answers away, also of those not believed any more. */
+  /** Deletes the bytes of these kinds of values, including invalid ones. */
   purgeKinds(kinds: string[]): Promise<void>;
-  /** Forgets everything that was kept, at once. */
+  /** Deletes every stored value at once. */
   clear(): Promise<void>;
   keys(): Promise<{ kind: string; count: number }[]>;
   healthy(): boolean;

@@ -1,12 +1,12 @@
-// How well the caches did over the last minutes, of all replicas together: each adds what it counted
-// to slots in Redis; without Redis it keeps its own.
+// Hits and misses of the caches over the last minutes, of all replicas together: each adds its
+// counts to slots in Redis; without Redis it keeps its own.
 import type { CacheCounts, ReadThroughCache } from "./read_through.ts";
 import type { RedisClient } from "../connections/redis.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 
 export type Slot = { hits: number; misses: number };
-/** By kind of answer, oldest slot first. */
+/** By kind of cached value, oldest slot first. */
 export type CacheHistory = Map<string, Slot[]>;
 
 const SLOT_MS = 10_000;
@@ -27,7 +27,7 @@ export class HitHistory implements Disposable {
     this.#timer = setInterval(() => this.note(), NOTE_MS);
   }
 
-  /** Writes down what was counted since the last time. */
+  /** Adds the counts since the last call. */
   async note(now = Date.now()): Promise<void> {
     const slot = Math.floor(now / SLOT_MS);
     const added = this.#added();

@@ -1,5 +1,5 @@
-// How often each kind of answer was found in the cache, over all replicas: each adds what is new to
-// a sum in Redis now and then. Without Redis there is one process, or nothing is ever found.
+// Hits and misses by kind of cached value, over all replicas: each adds its new counts to a sum in
+// Redis at intervals. Without Redis there is one process, or no cache at all.
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { CacheCounts } from "./read_through.ts";
@@ -20,7 +20,7 @@ export class HitTotals implements AsyncDisposable {
     if (link) this.#timer = setInterval(() => this.add(), ADD_MS);
   }
 
-  /** Of all replicas, as far as Redis can be asked; else of this one. */
+  /** Of all replicas while Redis answers; otherwise of this one. */
   async read(): Promise<CacheCounts[]> {
     if (!this.#link?.isAvailable) return this.#own();
     await this.add();
@@ -34,7 +34,7 @@ export class HitTotals implements AsyncDisposable {
 
   async add(): Promise<void> {
     if (!this.#link?.isAvailable) return;
-    // Noted before it is sent: what is lost on the way is not counted, rather than counted twice.
+    // Recorded before sending: counts lost on the way are missing, rather than added twice.
     const steps = this.#own().flatMap(({ kind, hits, misses }) => {
       const before = this.#added.get(kind) ?? { hits: 0, misses: 0 };
       this.#added.set(kind, { hits, misses });

@@ -1,4 +1,4 @@
-// The cache of the embedded service: one process, so what it dropped is dropped for everybody.
+// The cache of the embedded service: it is one process, so its invalidations reach every reader.
 import {
   type CacheBackend,
   type CachedValue,
@@ -9,7 +9,7 @@ import {
 } from "./backend.ts";
 
 const MAX_KEYS = 5000;
-// They are small; when there are too many, all start afresh.
+// Tags are small; above this number all of them are cleared.
 const MAX_TAGS = 4 * MAX_KEYS;
 
 type MemoryEntry = CachedValue & { until: number };
@@ -56,7 +56,7 @@ export class MemoryCache implements CacheBackend {
     return this.#tags.size > MAX_TAGS ? this.invalidateAll(position) : Promise.resolve();
   }
 
-  /** Also what is loaded just now, of which no tag will tell. */
+  /** Includes values that are being loaded, which no tag covers. */
   invalidateAll(position: number): Promise<void> {
     this.#floor = Math.max(this.#floor, position);
     this.#tags.clear();

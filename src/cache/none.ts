@@ -1,5 +1,5 @@
-// No Redis beside a real PostgreSQL: several processes could serve each other's past, so nothing is
-// kept at all.
+// Caches nothing: without Redis, several processes on one PostgreSQL could each serve values that
+// another has made stale.
 import type { CacheBackend, CacheResult, LoadLock } from "./backend.ts";
 
 export class NullCache implements CacheBackend {

@@ -1,4 +1,4 @@
-// Cache-aside for the answers of the read models: looked up, or loaded by one at a time.
+// Cache-aside for query results of the read models: on a miss, one reader at a time loads a key.
 import { setImmediate } from "node:timers";
 import {
   type CacheBackend,
@@ -10,18 +10,18 @@ import {
 import type { Sql } from "../connections/postgres.ts";
 
 export type CachedQuery = Lookup & {
-  /** The read model that answers, whose position the answer carries. */
+  /** The read model that is queried; the value carries its position. */
   projection: string;
   load: (sql: Sql) => Promise<unknown>;
 };
 
 export type CacheCounts = { kind: string; hits: number; misses: number };
 
-// Soon at first, as most loads take no longer; then seldom, up to half a second in all. After that,
-// whoever waits loads for itself: the other may be gone.
-const LOOK_AGAIN_MS = [2, 3, 4, 6, 8, 10, ...Array.from({ length: 30 }, () => 15)];
+// Short intervals at first, as most loads take no longer; then long ones, up to half a second in
+// all. After that a waiting process loads the key itself: the lock's holder may be gone.
+const LOCK_RETRY_MS = [2, 3, 4, 6, 8, 10, ...Array.from({ length: 30 }, () => 15)];
 
-/** `next` is the look of those who came after this one was sent. */
+/** `next` is shared by readers who came after this lookup was sent. */
 type PendingLookup = { kept: Promise<CacheResult>; sent: boolean; next?: Promise<CacheResult> };
 type Arrival = { arrived: number; generation: string };
 type Loading = { began: number; answer: Promise<CachedValue> };
@@ -35,84 +35,82 @@ export class ReadThroughCache {
   /** How many loads have begun: tells whether one began before a reader came. */
   #loads = 0;
 
-  constructor(sql: Sql, tier: CacheBackend) {
+  constructor(sql: Sql, backend: CacheBackend) {
     this.#sql = sql;
-    this.backend = tier;
+    this.backend = backend;
   }
 
-  async read(question: CachedQuery): Promise<CachedValue> {
+  async read(query: CachedQuery): Promise<CachedValue> {
     const arrived = this.#loads;
-    const { value, generation } = await this.#look(question);
-    this.#count(question.key, value !== undefined);
-    return value ?? await this.#missed(question, { arrived, generation });
+    const { value, generation } = await this.#look(query);
+    this.#count(query.key, value !== undefined);
+    return value ?? await this.#missed(query, { arrived, generation });
   }
 
   get counts(): CacheCounts[] {
     return [...this.#counts.values()];
   }
 
-  // Readers of one key who come before a look into the cache is sent share it. Who comes later shares
-  // the next one: this one may have been answered before a write that they know of. The next is sent
-  // when this one is answered, so that the busier it is, the more share one.
-  #look(question: CachedQuery): Promise<CacheResult> {
-    const look = this.#looking.get(question.key);
-    if (look === undefined) return this.#begin(question);
+  // Readers of one key share a lookup until it is sent. Later readers share the next one: the first
+  // may have been answered before a write that they know of. The next is sent when the first is
+  // answered, so that the higher the load, the more readers share one.
+  #look(query: CachedQuery): Promise<CacheResult> {
+    const look = this.#looking.get(query.key);
+    if (look === undefined) return this.#begin(query);
     if (!look.sent) return look.kept;
-    const begin = () => this.#begin(question);
+    const begin = () => this.#begin(query);
     return look.next ??= look.kept.then(begin, begin);
   }
 
-  #begin(question: CachedQuery): Promise<CacheResult> {
-    // Before the look is asked for, so that it closes before commands of this turn are sent.
+  #begin(query: CachedQuery): Promise<CacheResult> {
+    // Scheduled before the lookup, so that sharing ends before the commands of this turn are sent.
     setImmediate(() => look.sent = true);
-    const look: PendingLookup = { kept: this.backend.get(question), sent: false };
-    this.#looking.set(question.key, look);
+    const look: PendingLookup = { kept: this.backend.get(query), sent: false };
+    this.#looking.set(query.key, look);
     const end = () => {
-      if (look.next === undefined) this.#looking.delete(question.key);
+      if (look.next === undefined) this.#looking.delete(query.key);
     };
     look.kept.then(end, end);
     return look.kept;
   }
 
-  // A load that began before this reader came may be older than a write answered in between, so
-  // its answer is taken only if the cache still stands behind it.
-  async #missed(question: CachedQuery, asked: Arrival): Promise<CachedValue> {
-    let { generation } = asked;
-    for (let turn = this.#loading.get(question.key); turn; turn = this.#loading.get(question.key)) {
-      const answer = await turn.answer;
-      if (turn.began > asked.arrived) return answer;
-      const kept = await this.#look(question);
+  // A load that began before this reader came may be older than a write answered in between. Its
+  // value is used only if the cache still holds it as valid.
+  async #missed(query: CachedQuery, arrival: Arrival): Promise<CachedValue> {
+    let { generation } = arrival;
+    for (let load = this.#loading.get(query.key); load; load = this.#loading.get(query.key)) {
+      const answer = await load.answer;
+      if (load.began > arrival.arrived) return answer;
+      const kept = await this.#look(query);
       if (kept.value) return kept.value;
       generation = kept.generation;
     }
     const began = ++this.#loads;
-    const answer = this.#load(question, generation).finally(() =>
-      this.#loading.delete(question.key)
-    );
-    this.#loading.set(question.key, { began, answer });
+    const answer = this.#load(query, generation).finally(() => this.#loading.delete(query.key));
+    this.#loading.set(query.key, { began, answer });
     return await answer;
   }
 
-  async #load(question: CachedQuery, generation: string): Promise<CachedValue> {
-    const kept = await this.#claim(question, generation);
+  async #load(query: CachedQuery, generation: string): Promise<CachedValue> {
+    const kept = await this.#acquire(query, generation);
     if (kept.value) return kept.value;
-    const answer = await this.#fromDatabase(question);
-    await this.backend.put(question, answer, kept.generation);
+    const answer = await this.#fromDatabase(query);
+    await this.backend.put(query, answer, kept.generation);
     return answer;
   }
 
-  /** What another replica has loaded meanwhile; no answer where this one is to load it. */
-  async #claim(question: CachedQuery, generation: string): Promise<CacheResult> {
-    let { acquired, result } = await this.backend.acquireLoadLock(question, generation);
-    for (const ms of LOOK_AGAIN_MS) {
+  /** The value that another replica has loaded meanwhile; none where this one must load it. */
+  async #acquire(query: CachedQuery, generation: string): Promise<CacheResult> {
+    let { acquired, result } = await this.backend.acquireLoadLock(query, generation);
+    for (const ms of LOCK_RETRY_MS) {
       if (acquired || result.value) break;
       await new Promise((done) => setTimeout(done, ms));
-      ({ acquired, result } = await this.backend.acquireLoadLock(question, result.generation));
+      ({ acquired, result } = await this.backend.acquireLoadLock(query, result.generation));
     }
     return result;
   }
 
-  /** The position first: rows read after it can only be newer. */
+  /** Reads the position first: rows read after it can only be newer. */
   async #fromDatabase({ projection, load }: CachedQuery): Promise<CachedValue> {
     const [row] = await this.#sql<{ position: number }[]>`
       select position from read.projections where name = ${projection}`;

@@ -1,7 +1,7 @@
-// Answers in Redis. Four things decide whether one is believed: that this service wrote it under this
-// very key (a signature with a secret that Redis does not know), and, read in one round trip, the
-// lease (held only while everything up to the head has been dropped), its generation, and whether
-// a tag of the answer changed after the position it was worked out at.
+// Cached values in Redis. Four checks decide whether one is valid: that this service wrote it under
+// this very key (a signature with a secret that Redis does not know), and, read in one round trip,
+// the lease (held only while everything up to the head has been invalidated), its generation, and
+// whether a tag of the value changed after the position it was computed at.
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { reason } from "../errors.ts";
@@ -22,17 +22,17 @@ const PREFIX = "tallybook:";
 const LEASE = `${PREFIX}lease`;
 const NO_LEASE = "";
 export const LEASE_MS = 500;
-// Beyond the lease: what clocks of two machines may drift apart within one lease.
+// Added to the lease: how far the clocks of two machines may drift apart within one lease.
 const MARGIN_MS = 100;
-const CLAIM_MS = 2000;
-// Only writers wait for these, and they would wait longer for the lease to end.
+const LOAD_LOCK_MS = 2000;
+// Only writers wait for these commands; after a failure they wait longer, for the lease to end.
 const PATIENCE_MS = 450;
 
 type Links = { client: RedisClient; invalidationClient: RedisClient };
 
 export class RedisCache implements CacheBackend {
   readonly #client: RedisClient;
-  /** For drops and the lease: that a reader was answered late must cost neither. */
+  /** For invalidations and the lease: a late answer to a reader must disturb neither. */
   readonly #invalidationClient: RedisClient;
   readonly #ttlMs: number;
   readonly #signed: SignedAnswers;
@@ -41,9 +41,9 @@ export class RedisCache implements CacheBackend {
   #renewedAt = -LEASE_MS - MARGIN_MS;
   #lost = true;
   #renewing = false;
-  #openings = 0;
-  /** The generation that Redis was given a lease for. */
-  #given: string | undefined;
+  #knownTrips = 0;
+  /** The generation of the lease that Redis has accepted. */
+  #leasedGeneration: string | undefined;
 
   constructor(links: Links, { ttlSeconds, secret }: { ttlSeconds: number; secret: string }) {
     this.#client = links.client;
@@ -53,8 +53,8 @@ export class RedisCache implements CacheBackend {
   }
 
   async get({ key, tags }: Lookup): Promise<CacheResult> {
-    // A Redis that has just been restarted may have its lease back from disk, but not its newest tags. The
-    // lease ends at a fixed time, so that it is over by then.
+    // A Redis that has just restarted may have its lease back from disk, but not its newest tags.
+    // The lease ends at a fixed time, so it is over after this wait.
     if (performance.now() - this.#client.lostAt < LEASE_MS + MARGIN_MS) {
       return { generation: NO_LEASE };
     }
@@ -79,27 +79,30 @@ export class RedisCache implements CacheBackend {
     await this.#quietly(async (redis) => {
       const keys = [valueKey(key), ...tags.map(tagKey)];
       await redis.eval(PUT, keys.length, ...keys, position, value, ms);
-      await redis.del(claimKey(key));
+      await redis.del(loadLockKey(key));
     });
   }
 
-  /** Both in one round trip, in this order; a claim that found an answer is given back. */
+  /** Lock and lookup in one round trip, in this order; releases the lock if the lookup found a value. */
   async acquireLoadLock(lookup: Lookup, generation: string): Promise<LoadLock> {
     if (generation === NO_LEASE) return { acquired: true, result: { generation } };
-    const claimed = claimKey(lookup.key);
+    const lockKey = loadLockKey(lookup.key);
     const [taken, result] = await Promise.all([
-      this.#quietly((redis) => redis.set(claimed, "1", "PX", CLAIM_MS, "NX")),
+      this.#quietly((redis) => redis.set(lockKey, "1", "PX", LOAD_LOCK_MS, "NX")),
       this.get(lookup),
     ]);
-    if (taken === "OK" && result.value) await this.#quietly((redis) => redis.del(claimed));
+    if (taken === "OK" && result.value) await this.#quietly((redis) => redis.del(lockKey));
     return { acquired: taken !== null, result };
   }
 
-  /** By whichever process: a tag only ever moves on, so that drops may overtake each other. */
+  /**
+   * Any process may call it: a tag's position only ever rises, so invalidations may overtake each
+   * other.
+   */
   async invalidate(tags: ReadonlySet<string>, position: number): Promise<void> {
     if (tags.size === 0) return;
     const keys = [...tags].map(tagKey);
-    // Twice the longest life of an answer, so that no answer outlives the tag against it.
+    // Twice the longest life of a value, so that no value outlives the tag that invalidates it.
     const ms = this.#ttlMs * 2 + 60_000;
     await this.#invalidationClient.run(
       (redis) => redis.eval(DROP, keys.length, ...keys, position, ms),
@@ -108,21 +111,21 @@ export class RedisCache implements CacheBackend {
   }
 
   /**
-   * While Redis cannot be reached its lease runs out; only when it surely has is the drop as good
-   * as done. What Redis held before is then never believed again: the generation is a new one.
+   * While Redis is unreachable its lease runs out; once it has surely ended, the invalidation is as
+   * good as done. The next lease has a new generation, so values from before stay invalid.
    */
   async endLease(): Promise<void> {
-    this.#lose("a change could not be dropped");
+    this.#lose("an invalidation failed");
     await this.#leaseEnd();
   }
 
   /**
-   * Without a lease nobody believes what is kept, and the next one is of a new generation. It is given
-   * on this same connection, so none of the old generation can come after.
+   * Without a lease no process uses stored values, and the next lease has a new generation. It is
+   * set on this same connection, so no lease of the old generation can come after it.
    */
   async invalidateAll(): Promise<void> {
     const wasInUse = !this.#lost;
-    this.#lose("all of it was dropped");
+    this.#lose("everything was invalidated");
     if (wasInUse) {
       try {
         await this.#invalidationClient.run((redis) => redis.del(LEASE), PATIENCE_MS);
@@ -140,8 +143,8 @@ export class RedisCache implements CacheBackend {
   }
 
   /**
-   * Keeps Redis in use, or takes it into use again once no lease of before can be left. One at a
-   * time: while none is answered, the end of the lease comes no later.
+   * Renews the lease, or begins a new one once no earlier lease can be left. One request at a time:
+   * while none is answered, the end of the lease does not move.
    */
   async renewLease(): Promise<void> {
     if (this.#renewing) return;
@@ -155,15 +158,15 @@ export class RedisCache implements CacheBackend {
 
   async #renewNow(): Promise<void> {
     const { breakerTrips } = this.#invalidationClient;
-    const wasAway = breakerTrips !== this.#openings;
-    this.#openings = breakerTrips;
+    const wasAway = breakerTrips !== this.#knownTrips;
+    this.#knownTrips = breakerTrips;
     // Also where it was away between two renewals: it may have lost tags.
     if (wasAway || !this.#invalidationClient.isAvailable) return this.#lose("redis was away");
     if (this.#lost && this.#leaseLeft() > 0) return;
     const asked = performance.now();
     const clock = this.#clock;
     const generation = this.#generation;
-    const isThere = this.#given === generation ? "1" : "0";
+    const isThere = this.#leasedGeneration === generation ? "1" : "0";
     const expiry = clock ? Math.floor(clock.redis + (asked - clock.at)) + LEASE_MS : 0;
     if (clock) this.#renewedAt = asked;
     try {
@@ -172,13 +175,13 @@ export class RedisCache implements CacheBackend {
         PATIENCE_MS,
       );
       if (Number(now) < 0) {
-        // Nobody has it any more, so nobody need wait for its end.
+        // The lease is gone from Redis, so there is no need to wait for its end.
         this.#renewedAt = asked - LEASE_MS - MARGIN_MS;
         return this.#lose("redis was flushed");
       }
       if (this.#generation !== generation) return;
       this.#clock = { redis: Number(now), at: asked };
-      this.#given = clock ? generation : undefined;
+      this.#leasedGeneration = clock ? generation : undefined;
       this.#lost = false;
     } catch (error) {
       this.#lose(error);
@@ -261,4 +264,4 @@ async function* scan(redis: Redis, pattern: string): AsyncGenerator<string[]> {
 
 const valueKey = (key: string) => `${PREFIX}v:${key}`;
 const tagKey = (tag: string) => `${PREFIX}t:${tag}`;
-const claimKey = (key: string) => `${PREFIX}l:${key}`;
+const loadLockKey = (key: string) => `${PREFIX}l:${key}`;

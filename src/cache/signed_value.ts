@@ -1,11 +1,11 @@
-// An answer as Redis keeps it: generation, position, signature, text. What somebody else wrote there, or
-// moved there from another key, is no answer.
+// A value as Redis stores it: generation, position, signature, text. The signature rejects a value
+// that somebody else wrote there, or moved there from another key.
 import { createHmac } from "node:crypto";
 import type { CachedValue } from "./backend.ts";
 
 // A SHA-256 in base64url.
 const MARK_LENGTH = 43;
-// What is larger is seldom asked for often, and would fill the memory.
+// Larger values are rarely read often, and would fill the memory.
 const MAX_RECENT = 500;
 const MAX_RECENT_LENGTH = 16_384;
 
@@ -24,7 +24,7 @@ export class SignedAnswers {
     return `${generation} ${position} ${this.#mark(key, answer)} ${text}`;
   }
 
-  /** The same value gives the same object, so that what was made of it can be found again. */
+  /** Returns the same object for the same value, so that results derived from it can be found again. */
   read(key: string, value: string): Signed | undefined {
     const before = this.#recent.get(key);
     if (before?.value === value) return before.answer;

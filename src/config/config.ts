@@ -1,4 +1,4 @@
-// Defaults < .env < environment < command line, parsed once; a wrong value is named in one message.
+// Defaults < .env < environment < command line, parsed once; one message names every wrong value.
 import { z } from "zod";
 import { Addresses } from "./ip_ranges.ts";
 import { AppError, reason } from "../errors.ts";
@@ -126,7 +126,7 @@ function readFiles(source: Settings): Settings {
     if (path === undefined) continue;
     try {
       const text = Deno.readTextFileSync(path).trim();
-      // As with a variable, empty is as good as not given.
+      // As with a variable, an empty file counts as not set.
       if (text !== "") found[name] = text;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

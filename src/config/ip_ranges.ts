@@ -1,15 +1,15 @@
-// A set of addresses and networks. Behind containers a proxy's own address is not known beforehand,
-// but the network that it shares with us is.
+// A set of addresses and networks. In containers the address of a proxy is not known beforehand,
+// but the network that it shares with the service is.
 import { BlockList, isIP } from "node:net";
 
 const MAX_KNOWN = 10_000;
 
 export class Addresses {
   readonly #list = new BlockList();
-  /** The list is slow to ask, and asked for every request. */
+  /** Remembers results: the list is slow, and every request checks it. */
   readonly #known = new Map<string, boolean>();
 
-  /** Each `10.1.2.3`, `10.1.0.0/16`, `::1` or `fd00::/8`; a RangeError names what is neither. */
+  /** Each `10.1.2.3`, `10.1.0.0/16`, `::1` or `fd00::/8`; a RangeError names an entry that is neither. */
   constructor(entries: readonly string[] = []) {
     for (const entry of entries) this.#add(entry);
   }

@@ -1,6 +1,7 @@
-// The array types of PostgreSQL that statements take as parameters. The client would look all of them
-// up in pg_type on each new connection, by a query that nothing awaits: a connection that ends during
-// it rejects a promise without a handler. Arrays are only sent; no statement reads one back.
+// The array types of PostgreSQL that statements take as parameters. By default the client looks all
+// of them up in pg_type on each new connection, by a query that nothing awaits: a connection that
+// ends during it rejects a promise without a handler. Arrays are only sent; no statement reads one
+// back.
 
 type Item = string | number | null;
 type Given = readonly Item[] | string;
@@ -11,7 +12,7 @@ export function quoted(text: string): string {
   return SPECIAL.test(text) ? `"${text.replace(/["\\]/g, "\\$&")}"` : `"${text}"`;
 }
 
-/** What is a literal already stays as it is: the client serializes a statement that it repeats again. */
+/** Leaves a literal unchanged: the client serializes again when it repeats a statement. */
 export function arrayLiteral(given: Given): string {
   if (typeof given === "string") return given;
   return `{${given.map((item) => item === null ? "null" : quoted(String(item))).join(",")}}`;

@@ -1,5 +1,5 @@
 // PostgreSQL inside the service: PGlite in DATA_DIR, reached over a socket that only its owner can
-// open. A second process (a task) finds the socket of the running service and speaks to that.
+// open. A second process (a task) connects to the socket of the running service.
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
@@ -8,7 +8,7 @@ import type { PGLiteSocketHandler, PGLiteSocketHandlerOptions } from "@electric-
 import { Session } from "./embedded_queue.ts";
 import { AppError, reason } from "../errors.ts";
 
-// The longest path a Unix socket may have is 107 bytes.
+// The path of a Unix socket may have at most 107 bytes.
 const LONGEST_SOCKET_PATH = 100;
 
 const CLOSING_MS = 5000;
@@ -16,7 +16,7 @@ const CLOSING_MS = 5000;
 export type Embedded = AsyncDisposable & { socket: string };
 
 export type OpenEmbedded = {
-  /** For the service itself, which joins no other: embedded means one process. */
+  /** For the service itself, which must not join another one: embedded means one process. */
   alone?: boolean;
 };
 
@@ -43,7 +43,7 @@ export async function openEmbedded(
   }
 }
 
-/** One that was just told to stop may still be closing. */
+/** A service that was just told to stop may still be closing. */
 async function awaitLock(lock: Deno.FsFile): Promise<boolean> {
   for (const deadline = Date.now() + CLOSING_MS; Date.now() < deadline;) {
     if (await lock.tryLock(true)) return true;
@@ -98,7 +98,7 @@ type Queue = PGLiteSocketHandlerOptions["queryQueue"];
 
 async function listen(db: PGlite, path: string): Promise<AsyncDisposable> {
   const { PGLiteSocketHandler } = await import("@electric-sql/pglite-socket");
-  // The package exports the handler and not the queue's class, which it has as a type only.
+  // The package exports the handler, but the queue's class only as a type.
   const queryQueue = new Session(db) as unknown as Queue;
   const handlers = new Set<PGLiteSocketHandler>();
   const server = createServer((socket) => {

@@ -1,5 +1,5 @@
-// The one session of the embedded database, shared by many connections. A connection owns it from
-// its first message until it is idle again; the queue that pglite-socket brings lets go between two
+// Shares the one session of the embedded database among many connections. A connection owns it from
+// its first message until it is idle again; the queue of pglite-socket releases it between two
 // messages of one query, and two connections then take each other's unnamed portals.
 import type { PGlite } from "@electric-sql/pglite";
 
@@ -20,7 +20,7 @@ const ROLLBACK_MESSAGE = Uint8Array.of(
   ...new TextEncoder().encode("ROLLBACK\0"),
 );
 
-/** The names of its methods are those that a handler of pglite-socket calls. */
+/** Its method names are those that a handler of pglite-socket calls. */
 export class Session {
   readonly #db: PGlite;
   #queue: Work[] = [];
@@ -52,7 +52,7 @@ export class Session {
     for (const work of gone) work.reject(new Error("the connection was closed"));
   }
 
-  /** What a closed connection left half done is undone, and the session is free again. */
+  /** Rolls back what a closed connection left unfinished, and frees the session. */
   async clearTransactionIfNeeded(connection: number): Promise<void> {
     if (this.#owner !== connection) return;
     await this.enqueue(connection, SYNC_MESSAGE, () => {});

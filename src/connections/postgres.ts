@@ -1,4 +1,4 @@
-// Opens PostgreSQL, or the embedded one where no DATABASE_URL is given, behind the same client.
+// Opens PostgreSQL, or the embedded one where DATABASE_URL is not set, behind the same client.
 import postgres from "postgres";
 import { arrayTypes } from "./array_types.ts";
 import type { Config } from "../config/config.ts";
@@ -9,8 +9,8 @@ type Types = { bigint: number };
 export type Sql = postgres.Sql<Types>;
 export type Tx = postgres.TransactionSql<Types>;
 
-// Every type is named here. Left to itself the client asks for the types of arrays on each new
-// connection, in a promise that nothing awaits: a connection lost meanwhile would end the process.
+// Names every type. By default the client queries the array types on each new connection, in a
+// promise that nothing awaits: a connection lost meanwhile would end the process.
 const known = {
   types: { bigint: { to: 20, from: [20], serialize: String, parse: Number }, ...arrayTypes },
   fetch_types: false,
@@ -22,16 +22,16 @@ export type Database = AsyncDisposable & {
 };
 
 export type ConnectOptions = {
-  /** Refuses to share an embedded database with a service that runs already. */
+  /** Refuses to share an embedded database with a running service. */
   alone?: boolean;
   max?: number;
-  /** Tools may think for long; the service may not hold the counter's lock while it is frozen. */
+  /** Tasks may pause for long; the service must not hold the counter's lock while it is frozen. */
   patient?: boolean;
   name?: string;
 };
 
 export function connect(url: string, options: ConnectOptions = {}): Sql {
-  // Durable before any answer, whatever the server's own default is.
+  // A commit is durable before any answer, whatever the server's own default is.
   const durable = { synchronous_commit: "on" as const };
   const limits = options.patient ? {} : {
     statement_timeout: 15_000,
@@ -44,7 +44,7 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
     idle_timeout: 0,
     max_lifetime: null,
     onnotice: () => {},
-    // Short: while the database is away each failed connection turns one waiting request away.
+    // Short: while the database is away each failed connection fails one waiting request.
     backoff: (tries: number) => Math.min(0.25, 0.05 * 2 ** tries),
     connection: { application_name: options.name ?? "tallybook", ...durable, ...limits },
   });
@@ -83,18 +83,18 @@ export async function openDatabase(
 }
 
 /**
- * A client with one connection, for what a session holds; `lost` is called when that session is
- * gone. Not reserved from the pool: `reserve` never answers where it must open a connection, a
- * reserved connection that died answers nothing, and handing it back gives a dead connection to the
- * next request. To be ended by whoever asked for it.
+ * A client with one connection, for state that a session holds; `lost` is called when that session
+ * is gone. Not reserved from the pool: `reserve` never resolves where it must open a connection, a
+ * reserved connection that died never answers, and releasing it gives a dead connection to the next
+ * request. The caller must end it.
  */
 export function ownSession(sql: Sql, lost: () => void): Sql {
-  // As the library itself does for LISTEN: parsed options are taken as they are.
+  // As the library does for LISTEN: it accepts parsed options as they are.
   const options: unknown = { ...sql.options, max: 1, onclose: lost };
   return postgres(options as typeof known);
 }
 
-/** A transaction; a connection that is lost in it fails it, and nothing else. */
+/** A transaction; losing its connection fails the transaction, and nothing else. */
 export async function inTransaction<Result>(
   sql: Sql,
   work: (tx: Tx) => Promise<Result>,
@@ -117,10 +117,10 @@ export async function inSavepoint(tx: Tx, work: (inner: Tx) => Promise<void>): P
 
 const CLOSE_WITHIN_MS = 2000;
 
-// The library rolls back whatever failed. Written to a connection that is gone, that ends the process;
-// to one that was opened again meanwhile, it would end somebody else's transaction. So a failure that
-// means "gone" is never told to it, nor one that comes after: the closing connection itself fails the
-// transaction.
+// The library rolls back after every failure. On a connection that is gone, the rollback ends the
+// process; on one that was opened again meanwhile, it would end another caller's transaction. So
+// the library never sees a failure that means "gone", nor a later one: the closing connection
+// itself fails the transaction.
 async function unlessGone<Result>(
   work: () => Promise<Result>,
   session?: { closed: boolean; giveUp: (error: unknown) => void },
@@ -145,7 +145,7 @@ function isGone(error: unknown): boolean {
 const AWAY =
   /^(CONNECT|CONNECTION_|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT|08|25P0[34]|40|53|55000|57|58)/;
 
-/** Whether the error says that the database is away or unwell, not that it refused something. */
+/** Whether the error means that the database is away or unwell, not that it rejected a statement. */
 export function isConnectionError(error: unknown): boolean {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : "";
   return typeof code === "string" && AWAY.test(code);
@@ -153,6 +153,6 @@ export function isConnectionError(error: unknown): boolean {
 
 export function asUnavailable(error: unknown): unknown {
   if (!isConnectionError(error)) return error;
-  // Where it should be and what it said is for the log alone.
+  // The host and the database's own message are for the log alone.
   return new AppError("unavailable", "the database is away", { retryAfter: 2 }, { cause: error });
 }

@@ -1,19 +1,20 @@
 // The connection to Redis. Redis is optional: a command that takes longer than tens of milliseconds
-// opens a circuit, and until a probe gets an answer nobody waits for Redis again.
+// opens the circuit breaker, and until a probe is answered no caller waits for Redis again.
 import { Redis } from "ioredis";
 import { SlotSet } from "../async/slot_set.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 
-/** What a reader waits, once; then the circuit is open. */
+/** How long a reader waits, once; then the circuit breaker opens. */
 const COMMAND_MS = 40;
-// The last of it in steps: a process that is held up itself finds its timers due before it has read
-// what came in time, and must not take that for a Redis that hangs. Few, as each may come late.
+// The end of the wait goes in steps: a process that is itself delayed finds its timers due before
+// it has read answers that came in time, and must not conclude that Redis hangs. Few steps, as each
+// may be late.
 const LAST_STEPS = 2;
 const STEP_MS = 2;
 const PROBE_MS = 200;
 
-/** Whether a command was sent and not answered, so that nobody knows whether it was done. */
+/** Whether a command was sent and not answered, so that its outcome is unknown. */
 export function isUnanswered(error: unknown): boolean {
   return error instanceof AppError && error.message.startsWith(NO_ANSWER);
 }
@@ -27,7 +28,7 @@ export class RedisClient implements AsyncDisposable {
   #open = true;
   #closed = false;
   #lost = false;
-  #openings = 0;
+  #breakerTrips = 0;
   #lostAt = performance.now();
   #probe: ReturnType<typeof setTimeout> | undefined;
   readonly #waiting = new SlotSet<Refuse>();
@@ -42,12 +43,13 @@ export class RedisClient implements AsyncDisposable {
       retryStrategy: () => PROBE_MS,
       lazyConnect: true,
     });
-    // Said once by the circuit; without a listener each lost connection would end the process.
+    // The circuit breaker logs it once; without a listener each lost connection would end the
+    // process.
     this.redis.on("error", (error) => log.debug("redis.command_failed", { error: reason(error) }));
-    // Whoever is at the other end next may have forgotten what the last one knew.
+    // The next server at this address may have lost what the last one stored.
     this.redis.on("close", () => {
       this.#lostAt = performance.now();
-      this.#opened("the connection ended");
+      this.#openBreaker("the connection ended");
     });
     this.redis.connect().catch((error) =>
       log.debug("redis.command_failed", { error: reason(error) })
@@ -55,22 +57,22 @@ export class RedisClient implements AsyncDisposable {
     this.#probeSoon();
   }
 
-  /** Whether Redis may be asked just now. */
+  /** Whether commands may be sent now. */
   get isAvailable(): boolean {
     return !this.#open;
   }
 
-  /** Since when the server at the other end may be another one, or one that has forgotten. */
+  /** Since when the server may be a different one, or one that has lost its data. */
   get lostAt(): number {
     return this.#lostAt;
   }
 
-  /** How often it was given up. */
+  /** How often the circuit breaker has opened. */
   get breakerTrips(): number {
-    return this.#openings;
+    return this.#breakerTrips;
   }
 
-  /** Runs a command; a failure opens the circuit and is said to the caller. */
+  /** Runs a command; a failure opens the circuit breaker and rejects. */
   async run<Result>(
     command: (redis: Redis) => Promise<Result>,
     patience = COMMAND_MS,
@@ -79,20 +81,20 @@ export class RedisClient implements AsyncDisposable {
     try {
       return await this.#within(patience, command(this.redis));
     } catch (error) {
-      if (!isReplyError(error)) this.#opened(error);
+      if (!isReplyError(error)) this.#openBreaker(error);
       throw error;
     }
   }
 
-  #opened(error: unknown): void {
+  #openBreaker(error: unknown): void {
     if (this.#open || this.#closed) return;
     this.#open = true;
     this.#lost = true;
-    this.#openings++;
+    this.#breakerTrips++;
     log.warn("redis.unavailable", { error: reason(error) });
-    // What one has waited for in vain need not be waited for by the others.
+    // Fails all waiting commands at once, rather than each after its own timeout.
     for (const refuse of this.#waiting) {
-      refuse(new AppError("unavailable", `${NO_ANSWER} to others`));
+      refuse(new AppError("unavailable", `${NO_ANSWER} to another command`));
     }
     this.#probeSoon();
   }
@@ -136,7 +138,7 @@ export class RedisClient implements AsyncDisposable {
   }
 }
 
-/** Redis answered, and said no: it is there. */
+/** Redis answered with an error, so it is available. */
 function isReplyError(error: unknown): boolean {
   return error instanceof Error && error.name === "ReplyError";
 }

@@ -1,6 +1,6 @@
-// The leader's part of freshness. Each replica invalidates what it commits and confirms it here. What
-// nobody confirms (its replica died, or could not reach a cache) the leader reads from the log and
-// invalidates itself; then it moves the watermark, which every replica can wait for.
+// The leader's part of freshness. Each replica invalidates what it commits and confirms it here.
+// The leader reads unconfirmed events from the log (their replica died, or could not reach a cache)
+// and invalidates them itself; then it moves the watermark, which every replica can wait for.
 import type { Recorded } from "$events/mod.ts";
 import { delay } from "../async/delay.ts";
 import type { CacheBackend } from "../cache/backend.ts";
@@ -19,15 +19,15 @@ import type { Watermark } from "./watermark.ts";
 const HEAD_CHANNEL = "tallybook";
 const CONFIRMED_CHANNEL = "tallybook_confirmed";
 const WATERMARK_CHANNEL = "tallybook_visible";
-/** Said instead of a confirmation by a replica that could not reach a cache: nothing to wait for. */
+/** Sent in place of a confirmation by a replica that could not reach a cache: do not wait for one. */
 const FAILED = "failed";
 const CHECKPOINT = "freshness";
 const PAGE = 2000;
 const POLL_MS = 500;
 const RENEW_MS = 150;
-// How long a confirmation may take before the leader does the work once more. Too short costs misses.
+// How long a confirmation may take before the leader invalidates once more. Too short costs misses.
 const GRACE_MS = 200;
-// After a longer absence every answer is dropped; going through each event would help nobody.
+// After a longer absence it invalidates everything; going through each event would gain nothing.
 const LONGEST_CATCH_UP = 5000;
 
 export type CatchUpOptions = {
@@ -48,7 +48,7 @@ export class CatchUp implements AsyncDisposable {
   #leading = false;
   /** The last position known to be committed. */
   #head = 0;
-  /** A replica said that it could not do its part: its positions are not waited for. */
+  /** A replica reported a failure: the leader does not wait for its confirmations. */
   #hasFailed = false;
   #outgoing: string[] = [];
   #isSending = false;
@@ -60,26 +60,26 @@ export class CatchUp implements AsyncDisposable {
   async listen(): Promise<void> {
     const { sql, embedded, watermark } = this.#options;
     if (embedded) return;
-    const heard = await Promise.all([
-      sql.listen(HEAD_CHANNEL, (position) => this.#grew(Number(position))),
-      sql.listen(CONFIRMED_CHANNEL, (text) => this.#hear(text)),
+    const subscriptions = await Promise.all([
+      sql.listen(HEAD_CHANNEL, (position) => this.#headMoved(Number(position))),
+      sql.listen(CONFIRMED_CHANNEL, (text) => this.#receive(text)),
       sql.listen(WATERMARK_CHANNEL, (position) => watermark.advance(Number(position))),
     ]);
-    this.#unlisten = heard.map(({ unlisten }) => unlisten);
+    this.#unlisten = subscriptions.map(({ unlisten }) => unlisten);
   }
 
-  /** This process' own commits, each told of once its invalidation has succeeded or failed. */
+  /** Reports this process' own commits, each once its invalidation has succeeded or failed. */
   report(ranges: PositionRange[], done: boolean): void {
     const words = [
       ...ranges.map(({ first, last }) => `${first}-${last}`),
       ...(done ? [] : [FAILED]),
     ];
-    if (this.#leading || this.#options.embedded) return this.#hear(words.join(" "));
+    if (this.#leading || this.#options.embedded) return this.#receive(words.join(" "));
     this.#outgoing.push(...words);
     void this.#send();
   }
 
-  /** Hints: one that is lost costs misses, because the leader then does the work again. */
+  /** Confirmations are hints: a lost one costs misses, because the leader then invalidates again. */
   async #send(): Promise<void> {
     if (this.#isSending) return;
     this.#isSending = true;
@@ -94,7 +94,7 @@ export class CatchUp implements AsyncDisposable {
     this.#isSending = false;
   }
 
-  #hear(text: string): void {
+  #receive(text: string): void {
     if (!this.#leading) return;
     const words = text.split(" ");
     const hasFailed = words.includes(FAILED);
@@ -108,7 +108,7 @@ export class CatchUp implements AsyncDisposable {
     this.#changed.wake();
   }
 
-  #grew(position: number): void {
+  #headMoved(position: number): void {
     if (!this.#leading || position <= this.#head) return;
     this.#head = position;
     this.#changed.wake();
@@ -132,13 +132,13 @@ export class CatchUp implements AsyncDisposable {
     const contacts = await NginxContacts.open(term.sql, nginxes);
     const position = await savedWatermark(term.sql);
     this.#head = Math.max(this.#head, (await readHead(term.sql)).position);
-    // Whatever the last leader did not get to was confirmed to nobody who remembers.
+    // The confirmations of commits that the last leader did not reach are lost with it.
     this.#hasFailed = this.#head > position;
     watermark.advance(position);
     return { term, contacts, position };
   }
 
-  /** Keeps the caches up to the log, in touch with each Nginx, and Redis in use. */
+  /** Keeps the caches up to date with the log, each Nginx in contact, and the lease of Redis renewed. */
   async #follow(leading: Leading): Promise<void> {
     const { term, contacts } = leading;
     let isBehind = false;
@@ -169,13 +169,13 @@ export class CatchUp implements AsyncDisposable {
     if (this.#head > leading.position) return await this.#wait(leading);
     const began = performance.now();
     await woken;
-    // Not woken: a notification may have been missed.
+    // The wait timed out: a notification may have been missed.
     if (performance.now() - began >= POLL_MS) {
       this.#head = Math.max(this.#head, (await readHead(leading.term.sql)).position);
     }
   }
 
-  /** For the confirmation of the next position; without one, does the work. */
+  /** Waits for the confirmation of the next position; without one, invalidates it. */
   async #wait(leading: Leading): Promise<void> {
     const { position, term } = leading;
     const until = performance.now() + GRACE_MS;
@@ -203,12 +203,12 @@ export class CatchUp implements AsyncDisposable {
       limit: PAGE,
     });
     if (last === undefined) {
-      // A restored database may be behind what was announced.
+      // A restored database may be behind the announced position.
       this.#head = head;
       return;
     }
     if (passedOver) {
-      // What a later version wrote may have made anything stale.
+      // Events of a later version may have made anything stale.
       await this.#options.cache.invalidateAll(last);
       await contacts.raise("all", term.signal);
     } else await this.#invalidate(leading, events);
@@ -228,8 +228,8 @@ export class CatchUp implements AsyncDisposable {
   }
 
   /**
-   * Saved on the lock's own session: that it could be saved proves that no other leader had taken over,
-   * which might have begun to trust an Nginx again that this one still excuses.
+   * Saves on the lock's own session: success proves that no other leader had taken over, which
+   * might already have begun to trust an Nginx that this one still excuses.
    */
   async #advance(leading: Leading, position: number): Promise<void> {
     const { term } = leading;

@@ -1,5 +1,5 @@
-// "When a write is answered, every later read sees it": what the service does after a commit, and what
-// a request waits for before it answers.
+// Keeps the promise "when a write is answered, every later read sees it": what the service does
+// after a commit, and what a request waits for before its answer.
 import type { Recorded } from "$events/mod.ts";
 import { setCoarseTimeout } from "../async/deadline.ts";
 import type { CacheBackend } from "../cache/backend.ts";
@@ -51,15 +51,15 @@ export class Freshness implements AsyncDisposable {
     await this.#catchUp.listen();
   }
 
-  /** Called after each commit of this process, in log order; true once every cache has forgotten. */
+  /** Called after each commit of this process, in log order; true once every cache is invalidated. */
   committed(events: Recorded[]): Promise<boolean> {
     return this.#invalidator.committed(events);
   }
 
   /**
-   * Whether every later read will see this position, waited for at most so long. `own` is what
-   * committed() answered; what another replica committed, or this one could not tell a cache of,
-   * is visible when the leader's watermark has passed it.
+   * Whether every later read sees this position, waiting at most `ms`. `own` is the result of
+   * committed(); commits of another replica, or those that this one could not invalidate, are
+   * visible when the leader's watermark has passed them.
    */
   async waitFor(position: number, ms: number, own?: Promise<boolean>): Promise<boolean> {
     const until = performance.now() + ms;
@@ -67,7 +67,7 @@ export class Freshness implements AsyncDisposable {
     return await this.#watermark.waitFor(position, until - performance.now());
   }
 
-  /** The same for everything that is in the log by now. */
+  /** The same for everything that is in the log now. */
   async waitForHead(ms: number): Promise<boolean> {
     const { position } = await readHead(this.#sql);
     return await this.#watermark.waitFor(position, ms);
@@ -81,12 +81,12 @@ export class Freshness implements AsyncDisposable {
   }
 }
 
-/** False where it takes longer. */
+/** False if the work takes longer. */
 function within(ms: number, work: Promise<boolean>): Promise<boolean> {
   return new Promise((resolve) => {
-    const callOff = setCoarseTimeout(ms, () => resolve(false));
+    const cancel = setCoarseTimeout(ms, () => resolve(false));
     work.then((done) => {
-      callOff();
+      cancel();
       resolve(done);
     });
   });

@@ -1,6 +1,6 @@
-// Makes both caches forget what a batch of this process changed, before its writes are answered: first
-// the Redis keys, then the page versions at every Nginx. In that order: a page that was loaded between
-// the two under the new version would be made of what Redis still had.
+// Invalidates both caches for a batch of this process, before its writes are answered: first the
+// Redis keys, then the page versions at every Nginx. In that order: a page loaded between the two
+// under the new version would be made of stale values from Redis.
 import type { Recorded } from "$events/mod.ts";
 import { erasing, staleAfter } from "$projections/mod.ts";
 import type { CacheBackend } from "../cache/backend.ts";
@@ -8,13 +8,13 @@ import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { NginxVersions } from "./nginx_versions.ts";
 
-/** What one or more batches made stale. */
+/** The parts of the caches that one or more batches made stale. */
 export type Changes = {
   /** Of the last event. */
   position: number;
   tags: ReadonlySet<string>;
   paths: ReadonlySet<string>;
-  /** Kinds of cached answers whose text must be gone, not only unbelieved. */
+  /** Kinds of cached values whose text must be deleted, not only made invalid. */
   erasedKinds: string[];
 };
 
@@ -30,7 +30,7 @@ export function changesOf(events: Recorded[]): Changes {
 export type InvalidatorOptions = {
   cache: CacheBackend;
   nginxes: NginxVersions[];
-  /** Told of each range of own positions, and whether every cache has forgotten it. */
+  /** Called with each range of this process' positions, and whether every cache is invalidated. */
   onDone: (ranges: PositionRange[], done: boolean) => void;
 };
 
@@ -51,8 +51,8 @@ export class Invalidator {
 
   /**
    * Called after each commit, in log order. True when no cache holds anything from before it; false
-   * where one could not be told, which the leader then does. What is committed while a round is under
-   * way goes together into the next one.
+   * where one could not be reached, which is then up to the leader. Commits during a round go
+   * together into the next one.
    */
   committed(events: Recorded[]): Promise<boolean> {
     const [first, last] = [events[0]?.position ?? 0, events.at(-1)?.position ?? 0];
@@ -92,7 +92,7 @@ export class Invalidator {
     }
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no round is under way. */
   async idle(): Promise<void> {
     await this.#running;
   }

@@ -1,23 +1,23 @@
-// What the leader knows of each Nginx: whether it has been told of every change. One that missed
-// something is told to raise every version before it counts as told again.
+// Tracks whether each Nginx has received every change. One that missed a change must raise every
+// version before the leader trusts it again.
 import { delay } from "../async/delay.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { NginxVersions } from "./nginx_versions.ts";
 
-/** The longest that Nginx answers from a stored page: CACHE_SECONDS in http/nginx_cache.ts. */
+/** The longest that Nginx serves a stored page: CACHE_SECONDS in http/nginx_cache.ts. */
 export const NGINX_LIFE_MS = 5000;
 const PING_MS = 1000;
 const RETRY_MS = 50;
 
 type Contact = {
   nginx: NginxVersions;
-  /** The epoch under which the database says that it has been told of everything. */
+  /** The epoch for which the database records that it has received every change. */
   saved: string | undefined;
   /** Since when it has missed changes. */
   missedSince: number | undefined;
-  /** A message to raise everything is under way: nobody knows when it takes effect. */
+  /** A request to raise every version is under way: it is unknown when it takes effect. */
   isRenewing: boolean;
 };
 
@@ -30,7 +30,7 @@ export class NginxContacts {
     this.#contacts = contacts;
   }
 
-  /** Where the last leader left off; an Nginx it did not vouch for has missed something. */
+  /** Starts from the last leader's records; an Nginx without a record has missed a change. */
   static async open(sql: Sql, nginxes: NginxVersions[]): Promise<NginxContacts> {
     const rows = await sql<{ url: string; epoch: string }[]>`select url, epoch from nginx_contacts`;
     const now = performance.now();
@@ -43,14 +43,14 @@ export class NginxContacts {
     return new NginxContacts(sql, contacts);
   }
 
-  /** Keeps in touch until the signal. */
+  /** Keeps in contact until the signal aborts. */
   async keep(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#contacts.map((contact) => this.#keepOne(contact, signal)));
   }
 
   /**
    * Resolves when each Nginx has raised the versions of these pages, or is excused: it has missed
-   * changes, the database says so, and what it held when it was last told has ended.
+   * changes, the database records that, and every page it held at its last contact has expired.
    */
   async raise(paths: ReadonlySet<string> | "all", signal: AbortSignal): Promise<void> {
     await Promise.all(this.#contacts.map((contact) => this.#raiseOne(contact, paths, signal)));
@@ -77,7 +77,7 @@ export class NginxContacts {
     throw new AppError("unavailable", "no longer the leader");
   }
 
-  /** In the database first: the watermark passes what this Nginx has missed. */
+  /** Deletes the record before the watermark passes the change that this Nginx has missed. */
   async #missed(contact: Contact, error: unknown): Promise<void> {
     log.warn("nginx.missed_change", { nginx: contact.nginx.url, error: reason(error) });
     contact.missedSince = performance.now();
@@ -108,8 +108,8 @@ export class NginxContacts {
   }
 
   /**
-   * From before the message until its answer nothing is excused: what is committed meanwhile may be
-   * later than the raise, and its pages may be stored again by then.
+   * No Nginx is excused from before the request until its answer: a commit in between may be later
+   * than the raise, and its pages may be stored again by then.
    */
   async #renew(contact: Contact): Promise<void> {
     contact.isRenewing = true;

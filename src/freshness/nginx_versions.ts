@@ -1,12 +1,12 @@
 // The page versions of one Nginx. A page's version is part of its cache key there, so raising it
-// invalidates whatever was stored under the old one, however late it is stored.
+// invalidates every copy under the old one, however late that is stored.
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 import { KeptConnection } from "./kept_connection.ts";
 
 const REPLY_MS = 500;
 const PROBE_MS = 250;
-// Many more paths than one batch touches; above that, raising all of them is cheaper.
+// Many more paths than one batch touches; above that, raising every version is cheaper.
 const MAX_PATHS = 5000;
 /** Raises every version, in place of a list of paths. */
 const ALL = "*";
@@ -29,7 +29,7 @@ export class NginxVersions implements AsyncDisposable {
     this.#connection = new KeptConnection(options.url);
   }
 
-  /** False from a failure until a probe is answered: nobody waits for a dead Nginx twice. */
+  /** False from a failure until a probe is answered, so that no request waits for a dead Nginx twice. */
   get isUp(): boolean {
     return !this.#down;
   }
@@ -38,7 +38,10 @@ export class NginxVersions implements AsyncDisposable {
     return this.#epoch;
   }
 
-  /** What another process knew: an answer under another epoch then raises everything. */
+  /**
+   * Sets the epoch that another process knew: an answer under another epoch then raises every
+   * version.
+   */
   expect(epoch: string): void {
     this.#epoch ??= epoch;
   }
@@ -52,7 +55,7 @@ export class NginxVersions implements AsyncDisposable {
     await this.#send(ALL);
   }
 
-  /** Tells Nginx that the service is there, and finds out whether Nginx is. */
+  /** Tells Nginx that the service is up, and checks that Nginx is. */
   async ping(): Promise<void> {
     await this.#send("");
   }
@@ -96,7 +99,7 @@ export class NginxVersions implements AsyncDisposable {
         this.#down = false;
         log.info("nginx.reachable", { nginx: this.url });
       } catch {
-        // Said once, when it was lost.
+        // Logged once, when the contact was lost.
         this.#probeSoon();
       }
     }, PROBE_MS);

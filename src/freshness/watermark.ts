@@ -1,4 +1,4 @@
-// The position up to which no cache holds anything older, and who waits until it reaches theirs.
+// The position up to which no cache holds anything older, and the requests that wait for it.
 import { setCoarseTimeout } from "../async/deadline.ts";
 import { SlotSet } from "../async/slot_set.ts";
 import { reason } from "../errors.ts";
@@ -9,7 +9,7 @@ const READ_MS = 100;
 type Waiter = { position: number; done: (reached: boolean) => void };
 
 export class Watermark {
-  /** Reads what the leader has saved; behind its notification, which may be missed. */
+  /** Reads the position that the leader has saved, because its notification may be missed. */
   readonly #read: () => Promise<number>;
   #position = 0;
   readonly #waiters = new SlotSet<Waiter>();
@@ -30,23 +30,23 @@ export class Watermark {
     for (const waiter of this.#waiters) if (waiter.position <= position) waiter.done(true);
   }
 
-  /** False if it took longer. */
+  /** False if it takes longer. */
   waitFor(position: number, ms: number): Promise<boolean> {
     if (position <= this.#position) return Promise.resolve(true);
     if (ms <= 0) return Promise.resolve(false);
     this.#reading ??= setInterval(() => this.#readSaved(), READ_MS);
     return new Promise((resolve) => {
       const done = (reached: boolean) => {
-        callOff();
+        cancel();
         leave();
         resolve(reached);
       };
-      const callOff = setCoarseTimeout(ms, () => done(false));
+      const cancel = setCoarseTimeout(ms, () => done(false));
       const leave = this.#waiters.add({ position, done });
     });
   }
 
-  /** While anybody waits. */
+  /** Runs only while a request waits. */
   async #readSaved(): Promise<void> {
     if (this.#waiters.size === 0) return this.#stopReading();
     if (this.#isReading) return;
@@ -65,7 +65,7 @@ export class Watermark {
     this.#reading = undefined;
   }
 
-  /** Ends every wait. */
+  /** Ends every wait with false. */
   close(): void {
     for (const waiter of this.#waiters) waiter.done(false);
     this.#stopReading();

@@ -1,5 +1,5 @@
-// Polls close by themselves, as an event. Whether a vote is in time is decided by the database's
-// clock in the append itself; this only writes down what has become true.
+// Closes polls after their deadline, as an event. The database's clock decides in the append itself
+// whether a vote is in time; this job only records the closing.
 import { closePoll, foldPoll, pollStream } from "../commands/polls.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
@@ -30,14 +30,14 @@ export function deadlines(sql: Sql, appender: Appender, streams: StreamCache): J
 
   async function close({ id, version }: { id: number; version: number }): Promise<void> {
     const state = foldPoll(await readStream(sql, pollStream(id)));
-    // Changed since it was found to be due: its deadline may be another one now.
+    // The poll changed since it was found to be due: its deadline may be another one now.
     if (state?.version !== version) return;
     const decision = closePoll(state, "deadline");
     if (decision.streams.length === 0) return;
     try {
       await appender.append({ ...decision, meta: { actor: "system" } });
     } catch (error) {
-      // Somebody changed the poll meanwhile: it is looked at again.
+      // The poll changed meanwhile: the next round looks at it again.
       if (!(error instanceof AppError && error.detail.actual !== undefined)) throw error;
     } finally {
       streams.invalidate(pollStream(id));

@@ -1,4 +1,4 @@
-// What exactly one replica does at a time: jobs that run for as long as it holds the leader's lock.
+// Runs the jobs that exactly one replica runs at a time, for as long as it holds the leader's lock.
 import { delay } from "../async/delay.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
@@ -8,13 +8,13 @@ import { acquireLock, type LeaderLock } from "./lock.ts";
 const LOCK = 7_411_531;
 const RETRY_MS = 200;
 
-/** One time of being the leader. */
+/** One period of being the leader. */
 export type Term = {
-  /** The session that holds the lock: what it writes, no other leader had come before. */
+  /** The session that holds the lock: a write on it proves that no other leader had taken over. */
   sql: Sql;
   /** Aborts when the lock is lost or the service stops. */
   signal: AbortSignal;
-  /** False from the moment on at which another leader may have taken over. */
+  /** False from the moment at which another leader may have taken over. */
   isCurrent(): boolean;
 };
 
@@ -33,7 +33,7 @@ export class Leader implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** A process that was frozen may believe so for a moment longer than it is true. */
+  /** A process that was frozen may report true for a moment too long. */
   get isLeader(): boolean {
     return this.#lock?.isHeld() === true;
   }
@@ -64,7 +64,7 @@ export class Leader implements AsyncDisposable {
     return { sql, lost: signal, isHeld: () => true, async [Symbol.asyncDispose]() {} };
   }
 
-  /** A job that fails ends the term: all of them begin again, here or elsewhere. */
+  /** A job that fails ends the term: all jobs begin again, here or on another replica. */
   async #lead({ sql, lost, isHeld }: LeaderLock): Promise<void> {
     const over = new AbortController();
     const term = { sql, signal: AbortSignal.any([lost, over.signal]), isCurrent: isHeld };

@@ -1,22 +1,23 @@
-// The leader's lock: a session lock of the database, so that however a leader dies, the next one gets
-// it. A session that is silent for SILENT_MS is ended by the server: a frozen leader keeps no lock.
+// The leader's lock: a session lock of the database, so that the next leader gets it however the
+// last one dies. The server ends a session that is silent for SILENT_MS: a frozen leader keeps no
+// lock.
 import { ownSession, type Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
 
 const HEARTBEAT_MS = 500;
-/** Silent for so long, a leader is none any more, to itself nor to the server. */
+/** After so long a silence, neither the process nor the server regards it as the leader. */
 const SILENT_MS = 2500;
 
 export type LeaderLock = AsyncDisposable & {
   /** The session that holds the lock. */
   sql: Sql;
   lost: AbortSignal;
-  /** False from the moment on at which somebody else may have taken over. */
+  /** False from the moment at which another process may have taken over. */
   isHeld(): boolean;
 };
 
-/** Waits until the lock is this process'. */
+/** Waits until this process holds the lock. */
 export async function acquireLock(
   sql: Sql,
   lock: number,
@@ -27,7 +28,7 @@ export async function acquireLock(
   const stop = () => session.end({ timeout: 0 });
   signal.addEventListener("abort", stop);
   try {
-    // What a leader saves about its progress may be lost with the database: it is then done once more.
+    // The database may lose what a leader saved about its progress: that work is then repeated.
     await session`set synchronous_commit = off`;
     await session`set statement_timeout = 0`;
     await session`select set_config('idle_session_timeout', ${String(SILENT_MS)}, false)`;
@@ -48,13 +49,13 @@ export async function acquireLock(
 }
 
 function heldBy(session: Sql, lost: AbortController, signal: AbortSignal): LeaderLock {
-  let heardAt = performance.now();
-  const isHeld = () => !lost.signal.aborted && performance.now() - heardAt < SILENT_MS;
+  let answeredAt = performance.now();
+  const isHeld = () => !lost.signal.aborted && performance.now() - answeredAt < SILENT_MS;
   const heartbeat = setInterval(() => {
-    // Silent for too long is lost as well: the others may have taken over by now.
+    // A session that was silent for too long counts as lost: another replica may have taken over.
     if (!isHeld()) return lost.abort();
     const asked = performance.now();
-    session`select 1`.then(() => heardAt = asked, () => lost.abort());
+    session`select 1`.then(() => answeredAt = asked, () => lost.abort());
   }, HEARTBEAT_MS);
   return {
     sql: session,

@@ -1,5 +1,5 @@
-// Tells one other address of each new entry, vote and user: signed, in order, at least once, from
-// a checkpoint of its own, and never because of a replay.
+// Sends each new entry, vote and user to one other address: signed, in order, at least once, from a
+// checkpoint of its own, and never because of a replay.
 import { createHmac } from "node:crypto";
 import type { EventType, Recorded } from "$events/mod.ts";
 import type { Config } from "../config/config.ts";
@@ -28,7 +28,8 @@ export function webhook({ config, sql, wakeups }: Options): Job {
         const secret = config.WEBHOOK_SECRET ?? await shared(sql, "webhook_secret", randomSecret);
         await deliverAll({ sql, wakeups }, { url, secret, signal });
       } catch (error) {
-        // The database said no for a moment: on from the checkpoint, so nothing is left out.
+        // The database failed for a moment: delivery resumes at the checkpoint, so nothing is left
+        // out.
         log.warn("webhook.failed", { error: reason(error) });
         await delay(FIRST_RETRY_MS, signal);
       }
@@ -54,7 +55,7 @@ async function deliverAll(
 
 type Target = { url: string; secret: string; signal: AbortSignal };
 
-/** Again and again until it is taken: false only when the service stops. */
+/** Retries until the receiver accepts the event; false only when the service stops. */
 async function deliver(event: Recorded, { url, secret, signal }: Target): Promise<boolean> {
   const { position, type, at, data, erased } = event;
   const body = JSON.stringify({ position, type, at, data, erased });
@@ -83,7 +84,7 @@ async function deliver(event: Recorded, { url, secret, signal }: Target): Promis
   return false;
 }
 
-/** A webhook that is new begins with what comes next. */
+/** A new webhook begins with the next event. */
 async function checkpoint(sql: Sql): Promise<number> {
   const { position } = await readHead(sql);
   await sql`

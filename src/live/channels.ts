@@ -1,5 +1,6 @@
-// Tells open pages what happens, as it happens. One subscription a process and one message a room,
-// worked out and encoded once however many listen: a thousand listeners cost a thousand enqueues.
+// Publishes events to open pages as they happen. One subscription per process and one message per
+// channel, built and encoded once for all subscribers: a thousand subscribers cost a thousand
+// enqueues.
 import type { Recorded } from "$events/mod.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
@@ -9,41 +10,42 @@ import type { Metrics } from "../observability/metrics.ts";
 import { readHead } from "../store/read.ts";
 import { type AppendSignal, subscribe } from "../store/subscribe.ts";
 
-/** `id` is a position of the log: nobody is ever told an older one after a newer one. */
+/** `id` is a position of the log: no subscriber gets an older one after a newer one. */
 export type Message = { id: number; event: string; data: string };
 
-/** What a room is about; all who ask for the same key are told the same. */
+/** The subject of a channel; all subscribers with the same key get the same messages. */
 export type Topic = {
   key: string;
   concerns: (event: Recorded) => boolean;
-  /** What all who listen are told of these events. */
+  /** The messages about these events, for all subscribers. */
   tell: (events: Recorded[]) => Promise<Message[]>;
-  /** What somebody who saw nothing after this position is told first. */
+  /** The first messages for a subscriber that saw nothing after this position. */
   missed: (position: number) => Promise<Message[]>;
-  /** What somebody who saw nothing at all is told first. */
+  /** The first messages for a subscriber that saw nothing at all. */
   now?: () => Promise<Message[]>;
 };
 
-// So often at most: hundreds of votes a second are one message. A large room is told less often, as
-// what each message costs grows with it: 500 listeners hear four a second.
+// The shortest interval between messages: hundreds of votes a second become one message. A large
+// channel publishes less often, as the cost of a message grows with it: 500 subscribers get four a
+// second.
 const EVERY_MS = 100;
-const EVERY_MS_A_LISTENER = 0.5;
-const BEAT_MS = 15_000;
-// A listener that takes nothing for so many messages is let go; it comes back where it stopped.
+const EVERY_MS_PER_SUBSCRIBER = 0.5;
+const HEARTBEAT_MS = 15_000;
+// Disconnect subscribers more than MAX_BEHIND messages behind; they resume by Last-Event-ID.
 export const MAX_BEHIND = 200;
 
 const encoder = new TextEncoder();
 
-type Told = { id: number; bytes: Uint8Array<ArrayBuffer> };
+type EncodedMessage = { id: number; bytes: Uint8Array<ArrayBuffer> };
 
-function encode({ id, event, data }: Message): Told {
+function encode({ id, event, data }: Message): EncodedMessage {
   return { id, bytes: encoder.encode(`id: ${id}\nevent: ${event}\ndata: ${data}\n\n`) };
 }
 
 class Subscriber {
   #last: number;
-  /** Held back until the newcomer knows what happened before. */
-  #held: Told[] | undefined = [];
+  /** Messages held back until the subscriber has got the earlier ones. */
+  #held: EncodedMessage[] | undefined = [];
 
   constructor(
     readonly controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
@@ -52,14 +54,14 @@ class Subscriber {
     this.#last = since ?? -1;
   }
 
-  /** False when there is nobody any more. */
-  publish(told: Told[]): boolean {
-    if (this.#held) this.#held.push(...told);
-    else for (const one of told) if (!this.#send(one)) return false;
+  /** False when the subscriber is gone or too far behind. */
+  publish(messages: EncodedMessage[]): boolean {
+    if (this.#held) this.#held.push(...messages);
+    else for (const one of messages) if (!this.#send(one)) return false;
     return true;
   }
 
-  begin(first: Told[]): boolean {
+  begin(first: EncodedMessage[]): boolean {
     const held = this.#held ?? [];
     this.#held = undefined;
     return this.publish([...first, ...held]);
@@ -78,55 +80,57 @@ class Subscriber {
     try {
       this.controller.close();
     } catch {
-      // Closed from the other side.
+      // The client has closed the stream already.
     }
   }
 
-  #send({ id, bytes }: Told): boolean {
+  #send({ id, bytes }: EncodedMessage): boolean {
     if (id <= this.#last) return true;
     this.#last = id;
     return this.write(bytes);
   }
 }
 
-/** Resolves when caches show what happened up to this position, or not much later. */
+/** Resolves when caches show changes up to this position, or not much later. */
 type Visible = (position: number) => Promise<unknown>;
 
 class Channel {
-  readonly listeners = new Set<Subscriber>();
+  readonly subscribers = new Set<Subscriber>();
   #waiting: Recorded[] = [];
-  #telling = false;
+  #isPublishing = false;
 
   constructor(readonly topic: Topic, readonly visible: Visible) {}
 
   enqueue(events: Recorded[]): void {
     for (const event of events) if (this.topic.concerns(event)) this.#waiting.push(event);
-    if (this.#waiting.length > 0 && !this.#telling) this.#tell();
+    if (this.#waiting.length > 0 && !this.#isPublishing) this.#publishWaiting();
   }
 
-  async #tell(): Promise<void> {
-    this.#telling = true;
-    while (this.#waiting.length > 0 && this.listeners.size > 0) {
+  async #publishWaiting(): Promise<void> {
+    this.#isPublishing = true;
+    while (this.#waiting.length > 0 && this.subscribers.size > 0) {
       const events = this.#waiting;
       this.#waiting = [];
       try {
-        // A page that is read because of this finds it there.
+        // A page that reloads because of the message must find the change.
         await this.visible(events.at(-1)?.position ?? 0);
-        const told = (await this.topic.tell(events)).map(encode);
-        for (const listener of this.listeners) if (!listener.publish(told)) this.drop(listener);
+        const messages = (await this.topic.tell(events)).map(encode);
+        for (const subscriber of this.subscribers) {
+          if (!subscriber.publish(messages)) this.drop(subscriber);
+        }
       } catch (error) {
-        // They come back with the last position they saw, and miss nothing.
+        // Subscribers reconnect with the last position they saw, and miss nothing.
         log.warn("live.failed", { error: reason(error) });
-        for (const listener of this.listeners) this.drop(listener);
+        for (const subscriber of this.subscribers) this.drop(subscriber);
       }
-      await delay(Math.max(EVERY_MS, this.listeners.size * EVERY_MS_A_LISTENER));
+      await delay(Math.max(EVERY_MS, this.subscribers.size * EVERY_MS_PER_SUBSCRIBER));
     }
     this.#waiting = [];
-    this.#telling = false;
+    this.#isPublishing = false;
   }
 
-  drop(listener: Subscriber): void {
-    if (this.listeners.delete(listener)) listener.close();
+  drop(subscriber: Subscriber): void {
+    if (this.subscribers.delete(subscriber)) subscriber.close();
   }
 }
 
@@ -136,56 +140,63 @@ export class EventHub implements AsyncDisposable {
   readonly #sql: Sql;
   readonly #wakeups: AppendSignal;
   readonly #metrics: Metrics;
-  readonly #rooms = new Map<string, Channel>();
+  readonly #channels = new Map<string, Channel>();
   readonly #stop = new AbortController();
-  readonly #beat: ReturnType<typeof setInterval>;
+  readonly #heartbeat: ReturnType<typeof setInterval>;
   #running: { from: Promise<void>; over: Promise<void> } | undefined;
 
   constructor(sql: Sql, wakeups: AppendSignal, metrics: Metrics) {
     this.#sql = sql;
     this.#wakeups = wakeups;
     this.#metrics = metrics;
-    const beat = encoder.encode(": \n\n");
-    this.#beat = setInterval(() => {
-      for (const [room, listener] of this.#everyone()) {
-        if (!listener.write(beat)) room.drop(listener);
+    const heartbeat = encoder.encode(": \n\n");
+    this.#heartbeat = setInterval(() => {
+      for (const [channel, subscriber] of this.#subscribers()) {
+        if (!subscriber.write(heartbeat)) channel.drop(subscriber);
       }
       this.#count();
-    }, BEAT_MS);
+    }, HEARTBEAT_MS);
   }
 
-  /** A stream of server-sent events for one listener, from after the last position it saw. */
+  /** A stream of server-sent events for one subscriber, from after the last position it saw. */
   join(topic: Topic, { since, visible }: Joining): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const room = this.#rooms.getOrInsertComputed(topic.key, () => new Channel(topic, visible));
-    let listener: Subscriber | undefined;
+    const channel = this.#channels.getOrInsertComputed(
+      topic.key,
+      () => new Channel(topic, visible),
+    );
+    let subscriber: Subscriber | undefined;
     return new ReadableStream({
       start: (controller) => {
-        listener = new Subscriber(controller, since);
-        room.listeners.add(listener);
-        listener.write(encoder.encode("retry: 1000\n\n"));
+        subscriber = new Subscriber(controller, since);
+        channel.subscribers.add(subscriber);
+        subscriber.write(encoder.encode("retry: 1000\n\n"));
         this.#count();
-        this.#welcome(room, listener, since);
+        this.#catchUp(channel, subscriber, since);
       },
       cancel: () => {
-        if (listener) room.listeners.delete(listener);
+        if (subscriber) channel.subscribers.delete(subscriber);
         this.#count();
       },
     });
   }
 
-  /** Listening first, then reading what was: nothing falls in between. */
-  async #welcome(room: Channel, listener: Subscriber, since: number | undefined): Promise<void> {
+  /** Subscribes first, then reads earlier events: none falls in between. */
+  async #catchUp(
+    channel: Channel,
+    subscriber: Subscriber,
+    since: number | undefined,
+  ): Promise<void> {
     try {
       await this.#listening();
-      const first = await this.#first(room.topic, since);
-      if (!listener.begin(first)) room.drop(listener);
+      const first = await this.#first(channel.topic, since);
+      if (!subscriber.begin(first)) channel.drop(subscriber);
     } catch (error) {
       log.warn("live.failed", { error: reason(error) });
-      room.drop(listener);
+      channel.drop(subscriber);
     }
   }
 
-  async #first({ missed, now }: Topic, since: number | undefined): Promise<Told[]> {
+  async #first({ missed, now }: Topic, since: number | undefined): Promise<EncodedMessage[]> {
     if (since === undefined) return (await now?.() ?? []).map(encode);
     return (await missed(since)).map(encode);
   }
@@ -207,7 +218,7 @@ export class EventHub implements AsyncDisposable {
         ready();
         for await (const events of subscribe(this.#sql, this.#wakeups, { after, signal })) {
           after = events.at(-1)?.position ?? after;
-          for (const room of this.#rooms.values()) room.enqueue(events);
+          for (const channel of this.#channels.values()) channel.enqueue(events);
           if (this.#size() === 0) break;
         }
       } catch (error) {
@@ -216,21 +227,22 @@ export class EventHub implements AsyncDisposable {
       }
     }
     this.#running = undefined;
-    // Who came in this very moment waits for a subscription of its own.
+    // Releases a subscriber that joined at this very moment; it waits for a subscription of its
+    // own.
     ready();
   }
 
-  *#everyone(): Generator<[Channel, Subscriber]> {
-    for (const room of this.#rooms.values()) {
-      for (const listener of room.listeners) yield [room, listener];
+  *#subscribers(): Generator<[Channel, Subscriber]> {
+    for (const channel of this.#channels.values()) {
+      for (const subscriber of channel.subscribers) yield [channel, subscriber];
     }
   }
 
   #size(): number {
     let size = 0;
-    for (const [key, room] of this.#rooms) {
-      if (room.listeners.size === 0) this.#rooms.delete(key);
-      size += room.listeners.size;
+    for (const [key, channel] of this.#channels) {
+      if (channel.subscribers.size === 0) this.#channels.delete(key);
+      size += channel.subscribers.size;
     }
     return size;
   }
@@ -240,9 +252,9 @@ export class EventHub implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#beat);
+    clearInterval(this.#heartbeat);
     this.#stop.abort();
-    for (const [room, listener] of this.#everyone()) room.drop(listener);
+    for (const [channel, subscriber] of this.#subscribers()) channel.drop(subscriber);
     await this.#running?.over;
   }
 }

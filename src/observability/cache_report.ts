@@ -1,4 +1,4 @@
-// How well the caches do, as figures: of all replicas together, from one source each.
+// Hits and misses of the caches, of all replicas together, from one source each.
 import { nginxCounts } from "../visits/access_log.ts";
 import type { HitTotals } from "../cache/hit_totals.ts";
 import type { CacheCounts } from "../cache/read_through.ts";
@@ -6,10 +6,10 @@ import type { Config } from "../config/config.ts";
 import type { Sql } from "../connections/postgres.ts";
 import type { CacheFacts, Rate } from "../schemas/cache.ts";
 
-/** By kind of answer in Redis (or memory), and by kind of address in Nginx. */
+/** By kind of cached value in Redis (or memory), and by kind of address in Nginx. */
 export type CacheReport = { answers: CacheCounts[]; nginx: CacheCounts[] };
 
-/** As it is now, to the last request that the follower of the access log has seen. */
+/** As of now, up to the last request that the reader of the access log has seen. */
 export async function cacheReport(
   { sums, sql, config }: { sums: HitTotals; sql: Sql; config: Config },
 ): Promise<CacheReport> {
@@ -17,7 +17,7 @@ export async function cacheReport(
   return { answers: await sums.read(), nginx };
 }
 
-/** All kinds together, for every page's sake at most a second old. */
+/** All kinds together; at most a second old, as every page reads them. */
 export async function cacheFacts(
   { recentReport }: { recentReport: () => Promise<CacheReport> },
 ): Promise<CacheFacts> {

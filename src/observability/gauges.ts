@@ -1,4 +1,4 @@
-// The figures that are asked for when somebody reads /metrics: lag, hits, connections, who follows.
+// The figures that are read when /metrics is scraped: lag, hits, connections, leadership.
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
 import type { Config } from "../config/config.ts";
@@ -25,7 +25,7 @@ export function registerGauges(sources: GaugeSources): void {
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge({ name, help }, () => [{ value: read() }]);
 
-  gauge("tallybook_visible_position", "What every read sees", () => freshness.visible);
+  gauge("tallybook_visible_position", "Position that every read sees", () => freshness.visible);
   gauge(
     "tallybook_leader",
     "1 where this process is the leader",
@@ -34,10 +34,14 @@ export function registerGauges(sources: GaugeSources): void {
   gauge("tallybook_append_queue", "Appends that wait for a batch", () => appender.waiting);
   gauge(
     "tallybook_redis_up",
-    "1 while Redis answers, or is not asked for",
+    "1 while Redis is available, or not configured",
     () => Number(redis?.isAvailable ?? true),
   );
-  gauge("tallybook_redis_openings", "How often Redis was given up", () => redis?.breakerTrips ?? 0);
+  gauge(
+    "tallybook_redis_openings",
+    "How often the circuit breaker of Redis has opened",
+    () => redis?.breakerTrips ?? 0,
+  );
   gauge("tallybook_pool_size", "Connections that this process may open", () => config.POOL_SIZE);
 
   metrics.gauge({
@@ -57,7 +61,7 @@ export function registerGauges(sources: GaugeSources): void {
   metrics.gauge(
     {
       name: "tallybook_unreadable_subjects",
-      help: "Subjects whose personal text did not open with the key that is there",
+      help: "Subjects whose personal text did not decrypt with its key",
     },
     () => fromDatabase(async () => [{ value: (await stillUnreadable(sql)).length }]),
   );
@@ -75,7 +79,7 @@ export function registerGauges(sources: GaugeSources): void {
     }));
 }
 
-/** A database that is away costs its own figures, not the others. */
+/** A database that is away leaves out its own figures, not the others. */
 async function fromDatabase(read: () => Promise<Sample[]>): Promise<Sample[]> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<Sample[]>((done) => timer = setTimeout(() => done([]), DATABASE_MS));

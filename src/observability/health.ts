@@ -1,4 +1,4 @@
-// Whether the service is well: asked of PostgreSQL, Redis and the read models, in bounded time.
+// Health of the service: checks PostgreSQL, Redis and the read models, in bounded time.
 import type { Sql } from "../connections/postgres.ts";
 import type { RedisClient } from "../connections/redis.ts";
 import { type ProjectionState, projectionStates } from "../projector/projector.ts";
@@ -18,7 +18,7 @@ type Facts = { position: number; states: ProjectionState[]; unreadable: string[]
 
 async function askDatabase({ sql }: HealthSources): Promise<Facts | undefined> {
   const asked = (async () => {
-    // The head first: what is appended in between must not look like a lag.
+    // Reads the head first: an event appended in between must not look like a lag.
     const { position } = await readHead(sql);
     const states = await projectionStates(sql);
     return { position, states, unreadable: await stillUnreadable(sql) };

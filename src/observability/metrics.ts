@@ -1,4 +1,4 @@
-// What can be seen from outside, as Prometheus text.
+// The metrics of the service, as Prometheus text.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -63,7 +63,7 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  /** Values that are asked for when the metrics are read; what cannot be had is left out. */
+  /** Values that are read with the metrics; a value that cannot be read is left out. */
   gauge(
     { name, help, labelNames = [] }: { name: string; help: string; labelNames?: string[] },
     read: () => Promise<Sample[]> | Sample[],

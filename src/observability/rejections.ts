@@ -1,7 +1,8 @@
-// Promises that were rejected while nothing handled them. Deno ends the process for one; here it is an
-// error in the log and a figure of /metrics. A rejection has unwound its own call and no other: what
-// awaits nothing leaves the same state behind as what is awaited and caught. An exception out of a timer
-// or a socket's callback still ends the process, as it may leave the callback's owner half changed.
+// Handles promises that were rejected without a handler. Deno ends the process for one; here it is
+// an error in the log and a figure of /metrics. A rejection has unwound its own call and no other:
+// a promise that nothing awaits leaves the same state behind as one that is awaited and caught. An
+// exception out of a timer or a socket's callback still ends the process, as it may leave the
+// callback's owner half changed.
 import type { Counter } from "prom-client";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
@@ -17,7 +18,7 @@ export class UnhandledRejections {
     });
   }
 
-  /** Those since the process began; there are metrics only once everything is open. */
+  /** Adds the rejections since the process began; metrics exist only once everything is open. */
   countIn(counter: Counter): void {
     counter.inc(this.#early);
     this.#counter = counter;

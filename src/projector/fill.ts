@@ -1,5 +1,5 @@
-// Fills the tables of a rebuild from the log: page after page, each with its position in one
-// transaction, the next one read while this one is written.
+// Fills the tables of a rebuild from the log, page by page: each page and its position in one
+// transaction, the next page read while this one is written.
 import type { EventType, Recorded } from "$events/mod.ts";
 import { upcasters } from "$events/mod.ts";
 import { applyEvents, nextTables, type Projection } from "$projections/projection.ts";
@@ -8,34 +8,34 @@ import { isPoison } from "./projector.ts";
 import { readEvents } from "../store/read.ts";
 
 const PAGE = 2000;
-/** Positions in a page for each event that is read, where the database sets the rest by itself. */
+/** Positions in a page for each event that is read, where the database applies the rest by itself. */
 const SPAN = 10;
 
 export type FillOptions = {
   from: number;
   signal?: AbortSignal;
   onProgress?: (done: number, total: number) => void;
-  /** Events read at once; what is left under the lock is a tenth of that. */
+  /** Events read at once; at most a tenth of that is left to apply under the lock. */
   page?: number;
 };
 
-type Stretch = { after: number; until: number };
-type LogPage = Stretch & { events: Recorded[] };
+type PositionRange = { after: number; until: number };
+type LogPage = PositionRange & { events: Recorded[] };
 
-/** Answers the position it came to: so near the head that the rest can be applied under the lock. */
+/** Returns the position reached: so near the head that the rest can be applied under the lock. */
 export async function fillTables(
   sql: Sql,
   projection: Projection,
   options: FillOptions,
 ): Promise<number> {
   const limit = options.page ?? PAGE;
-  // So few that applying them under the lock is not felt.
+  // Few enough that appends do not notice them being applied under the lock.
   const near = limit / 10;
   let { from } = options;
   let head = await headOf(sql);
   const readFrom = (after: number) => {
     const read = readPage(sql, projection, { after, until: head, limit });
-    // Looked at when its turn comes; until then a failure is nobody's.
+    // Awaited in its turn; until then a failure must not count as an unhandled rejection.
     read.catch(() => {});
     return read;
   };
@@ -59,7 +59,7 @@ export async function fillTables(
 async function readPage(
   sql: Sql,
   projection: Projection,
-  { after, until, limit }: Stretch & { limit: number },
+  { after, until, limit }: PositionRange & { limit: number },
 ): Promise<LogPage> {
   const straight = straightOf(projection);
   const end = straight ? Math.min(until, after + limit * SPAN) : until;
@@ -80,7 +80,7 @@ async function writePage(sql: Sql, projection: Projection, page: LogPage): Promi
     });
   } catch (error) {
     if (!straightOf(projection) || !isPoison(error)) throw error;
-    // Something in it is not as it should be: what comes of that is for the handlers to say.
+    // An event of the page is malformed: the handlers decide what follows from that.
     await inTransaction(sql, async (tx) => {
       await applyThrough(tx, projection, page);
       await setReached(tx, projection, page.until);
@@ -101,8 +101,12 @@ async function applyPage(tx: Tx, projection: Projection, page: LogPage): Promise
   await applyEvents(projection, tx, { events, table, straight: { type, set } });
 }
 
-/** By the handlers alone, in pages of one transaction. */
-export async function applyThrough(tx: Tx, projection: Projection, range: Stretch): Promise<void> {
+/** Applies a range by the handlers alone, in pages of one transaction. */
+export async function applyThrough(
+  tx: Tx,
+  projection: Projection,
+  range: PositionRange,
+): Promise<void> {
   const types = typesOf(projection);
   let { after } = range;
   while (true) {
@@ -113,7 +117,7 @@ export async function applyThrough(tx: Tx, projection: Projection, range: Stretc
   }
 }
 
-/** What is stored in an older form can only be read here. */
+/** Only the code can read events stored in an older form, so their type is not bulk loaded. */
 function straightOf({ bulkLoad }: Projection): Projection["bulkLoad"] {
   return bulkLoad && !Object.hasOwn(upcasters, bulkLoad.type) ? bulkLoad : undefined;
 }
@@ -122,7 +126,7 @@ function typesOf({ handlers }: Projection): EventType[] {
   return Object.keys(handlers) as EventType[];
 }
 
-/** Not waited for on the disk: the position is in the same transaction as its rows. */
+/** Does not wait for the disk: the position is in the same transaction as its rows. */
 async function setReached(tx: Tx, { name }: Projection, position: number): Promise<void> {
   await tx`set local synchronous_commit = off`;
   await tx`update read.projections set rebuild = ${position} where name = ${name}`;

@@ -1,5 +1,6 @@
-// Keeps the read models exactly at the log's head: inside the append's transaction, a savepoint and
-// a position each. A poison event stops only its own projection; catchUp() mends it afterwards.
+// Keeps the read models exactly at the log's head: inside the append's transaction, with a
+// savepoint and a position each. A poison event stops only its own projection; catchUp() repairs it
+// afterwards.
 import type { Recorded } from "$events/mod.ts";
 import { applyEvents, liveTables, type Projection } from "$projections/projection.ts";
 import {
@@ -28,7 +29,7 @@ export async function projectionStates(sql: Sql | Tx): Promise<ProjectionState[]
     select name, revision, position, error, rebuild from read.projections order by name`;
 }
 
-/** The hook that sets rows in the append's own transaction. */
+/** The hook that updates the read models in the append's own transaction. */
 export function liveHook(projections: Projection[]): Hook<ProjectionState[]> {
   const ready = (events: Recorded[], states: ProjectionState[]) => {
     const before = (events[0]?.position ?? 0) - 1;
@@ -49,7 +50,7 @@ async function applyApart(tx: Tx, projection: Projection, events: Recorded[]): P
   try {
     await inSavepoint(tx, (inner) => applyAll(inner, [projection], events));
   } catch (error) {
-    // A full disk or a lost connection is no event's fault: the whole batch is refused.
+    // A full disk or a lost connection is not the event's fault: the whole batch fails.
     if (isConnectionError(error)) throw error;
     await markStopped(tx, projection.name, error);
   }
@@ -73,7 +74,7 @@ async function markStopped(tx: Tx, name: string, error: unknown): Promise<void> 
   await tx`update read.projections set error = ${reason(error)} where name = ${name}`;
 }
 
-/** Makes what is missing; says which projections must be rebuilt because their code changed. */
+/** Creates missing tables; returns the projections to rebuild because their code changed. */
 export async function prepareProjections(sql: Sql, projections: Projection[]): Promise<string[]> {
   return await inTransaction(sql, async (tx) => {
     await tx`select from counter for update`;
@@ -92,8 +93,8 @@ export async function prepareProjections(sql: Sql, projections: Projection[]): P
 }
 
 /**
- * Brings a projection that was stopped, or is new, to the head: in pages of its own, the last of
- * them under the counter's lock, so that the next append finds it ready. Answers whether it is.
+ * Brings a stopped or new projection to the head: in pages of its own, the last of them under the
+ * counter's lock, so that the next append finds it ready. Returns whether it is.
  */
 export async function catchUp(sql: Sql, projection: Projection): Promise<boolean> {
   while (true) {
@@ -103,7 +104,7 @@ export async function catchUp(sql: Sql, projection: Projection): Promise<boolean
   }
 }
 
-/** One event at a time, so that everything before the poison is there. */
+/** Applies one event at a time, so that everything before the poison event is applied. */
 async function upToPoison(sql: Sql, projection: Projection): Promise<boolean> {
   while (true) {
     const done = await step(sql, projection, 1);
@@ -120,7 +121,8 @@ async function step(
   try {
     return await inTransaction(sql, async (tx) => {
       const { head, position, locked } = await lockedLag(tx, projection.name, limit);
-      // Only what it handles: an event that another projection cannot read must not stop this one.
+      // Reads only the types it handles: an event that another projection cannot read must not stop
+      // this one.
       const types = Object.keys(projection.handlers);
       const events = await readEvents(tx, { after: position, until: head, types, limit });
       const last = events.length < limit ? head : events.at(-1)?.position ?? head;
@@ -138,12 +140,12 @@ async function step(
   }
 }
 
-/** Near the head the counter's lock is taken first: appends wait for this one short page. */
+/** Near the head it locks the counter first: appends wait for this one short page. */
 async function lockedLag(tx: Tx, name: string, limit: number) {
   const { head, position } = await lagOf(tx, name);
   const locked = head - position <= limit;
   if (locked) await tx`select from counter for update`;
-  // Always after the counter, as the live hook does: two catching up at once take turns here.
+  // Always after the counter, as in the live hook: two processes that catch up take turns here.
   await tx`select from read.projections where name = ${name} for update`;
   return { ...await lagOf(tx, name), locked };
 }
@@ -156,8 +158,8 @@ async function lagOf(tx: Tx, name: string): Promise<{ head: number; position: nu
   return row;
 }
 
-// What the database or a schema says of the data; anything else (a lost connection) is not the
-// event's fault.
+// Errors of the database or of a schema about the data; any other error (a lost connection) is not
+// the event's fault.
 export function isPoison(error: unknown): boolean {
   if (error instanceof AppError) return error.code === "conflict";
   const code = error instanceof Error && "code" in error ? String(error.code) : "";

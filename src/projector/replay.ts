@@ -1,5 +1,5 @@
-// Rebuilds read models from the log while the service answers: into tables beside the live ones,
-// catching up, then one short swap under the counter's lock.
+// Rebuilds read models from the log while the service runs: fills tables beside the live ones,
+// catches up, then swaps them briefly under the counter's lock.
 import { liveTables, nextTables, type Projection } from "$projections/projection.ts";
 import { erasing } from "$projections/mod.ts";
 import { inTransaction, ownSession, type Sql, type Tx } from "../connections/postgres.ts";
@@ -10,7 +10,7 @@ const LOCK = 7_411_530;
 const SWAP_TRIES = 20;
 
 export type ReplayOptions = Omit<FillOptions, "from"> & {
-  /** The tables are there to be filled, and everybody can see that. */
+  /** Called when the tables to fill exist and every session can see that. */
   onBegin?: () => void;
 };
 
@@ -18,7 +18,7 @@ export type Difference = { table: string; only: "live" | "replayed"; row: string
 
 type Progress = { rebuild: number | null; rebuild_revision: number | null };
 
-/** One replay at a time, in whatever process: a second one is refused at once. */
+/** One replay at a time in all processes: a second one is refused at once. */
 export async function withReplayLock<Result>(
   sql: Sql,
   work: () => Promise<Result>,
@@ -26,18 +26,18 @@ export async function withReplayLock<Result>(
   const lost = new AbortController();
   const session = ownSession(sql, () => lost.abort());
   try {
-    // Asked of the lock table too: the embedded server's connections are all one session, which
-    // could take its own lock again.
+    // Checks the lock table too: the embedded server's connections are all one session, which could
+    // take its own lock again.
     const [row] = await session<{ taken: boolean }[]>`
       select not exists (
         select from pg_locks where locktype = 'advisory' and objid = ${LOCK} and granted
           and database = (select oid from pg_database where datname = current_database())
       ) and pg_try_advisory_lock(${LOCK}) as taken`;
-    if (!row?.taken) throw new AppError("conflict", "another replay is under way: this one leaves");
+    if (!row?.taken) throw new AppError("conflict", "another replay is under way");
     try {
       return await work();
     } finally {
-      // Not left to the session's end: the embedded server's sessions end together.
+      // Unlocks before the session ends: the embedded server's sessions end together.
       if (!lost.signal.aborted) await session`select pg_advisory_unlock(${LOCK})`;
     }
   } finally {
@@ -45,7 +45,7 @@ export async function withReplayLock<Result>(
   }
 }
 
-/** Fresh tables for one projection; answers the position they were swapped in at. */
+/** Rebuilds one projection into new tables; returns the position at which they were swapped in. */
 export async function replay(
   sql: Sql,
   projection: Projection,
@@ -64,7 +64,7 @@ export async function replay(
   }
 }
 
-/** Compares a fresh rebuild with the live tables, in one snapshot, and names rows that differ. */
+/** Compares a new rebuild with the live tables, in one snapshot, and names rows that differ. */
 export async function checkReplay(
   sql: Sql,
   projection: Projection,
@@ -129,7 +129,7 @@ async function takePlace(tx: Tx, table: string): Promise<void> {
   await tx`alter table ${nextTables(tx)(table)} rename to ${tx(table)}`;
 }
 
-/** The last events, up to a position that cannot move while this transaction runs. */
+/** Applies the last events, up to a position that cannot move while this transaction runs. */
 async function finish(tx: Tx, projection: Projection, until: number): Promise<void> {
   const [at] = await tx<Progress[]>`
     select rebuild, rebuild_revision from read.projections where name = ${projection.name}`;
@@ -137,8 +137,8 @@ async function finish(tx: Tx, projection: Projection, until: number): Promise<vo
 }
 
 /**
- * A rebuild that nobody goes on with holds what was readable when it stopped: once something has been
- * erased since, its tables go, and the next replay starts clean.
+ * An abandoned rebuild holds what was readable when it stopped: once something has been erased
+ * since, its tables are dropped, and the next replay starts clean.
  */
 export async function dropAbandoned(sql: Sql, projection: Projection): Promise<void> {
   const types = Object.keys(erasing);
@@ -149,7 +149,7 @@ export async function dropAbandoned(sql: Sql, projection: Projection): Promise<v
   try {
     await withReplayLock(sql, () => dropNext(sql, projection));
   } catch (error) {
-    // Somebody does go on with it.
+    // Another process is continuing it.
     if (!(error instanceof AppError && error.code === "conflict")) throw error;
   }
 }

@@ -1,4 +1,4 @@
-// Tries stopped projections again, now and then, and rebuilds what was asked for at the admin desk.
+// Retries stopped projections at intervals, and runs rebuilds requested at the admin desk.
 import type { Projection } from "$projections/projection.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
@@ -20,7 +20,7 @@ export class ProjectionSupervisor {
     this.#projections = projections;
   }
 
-  /** What is being rebuilt by this process just now. */
+  /** The rebuild that this process is running. */
   get replaying(): { name: string; done: number; total: number } | undefined {
     return this.#replaying;
   }
@@ -37,7 +37,7 @@ export class ProjectionSupervisor {
   };
 
   async retryStopped(): Promise<void> {
-    // The head first: what is appended in between must not look like a lag.
+    // Reads the head first: an event appended in between must not look like a lag.
     const [head] = await this.#sql<{ position: number }[]>`select position from counter`;
     const states = await projectionStates(this.#sql);
     for (const projection of this.#projections) {
@@ -50,7 +50,7 @@ export class ProjectionSupervisor {
     }
   }
 
-  /** Answers once a replay has begun, so that whoever looks then sees it; a second one is refused. */
+  /** Resolves once a replay has begun, so that later requests see it; a second one is refused. */
   async start(names: string[]): Promise<void> {
     const chosen = this.#projections.filter(({ name }) =>
       names.length === 0 || names.includes(name)

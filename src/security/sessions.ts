@@ -1,4 +1,4 @@
-// Who is logged in at the admin desk: a random id in Redis, in memory where there is none.
+// Sessions of the admin desk: a random id in Redis, or in memory without Redis.
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { AppError, reason } from "../errors.ts";
@@ -8,7 +8,7 @@ import type { RedisClient } from "../connections/redis.ts";
 
 export const SESSION_SECONDS = 12 * 3600;
 const PREFIX = "tallybook:s:";
-const LOOK_MS = 300;
+const READ_MS = 300;
 const WRITE_MS = 1500;
 const RETRY_MS = 50;
 
@@ -24,7 +24,9 @@ export class Sessions {
     const id = randomBytes(32).toString("base64url");
     if (!this.#link) this.#own.set(digest(id), Date.now() + SESSION_SECONDS * 1000);
     else {
-      await this.#asked((redis) => redis.set(PREFIX + digest(id), "1", "EX", SESSION_SECONDS));
+      await this.#withRetries((redis) =>
+        redis.set(PREFIX + digest(id), "1", "EX", SESSION_SECONDS)
+      );
     }
     return id;
   }
@@ -32,20 +34,20 @@ export class Sessions {
   async has(id: string): Promise<boolean> {
     if (!this.#link) return (this.#own.get(digest(id)) ?? 0) > Date.now();
     try {
-      return await this.#asked((redis) => redis.exists(PREFIX + digest(id)), LOOK_MS) === 1;
+      return await this.#withRetries((redis) => redis.exists(PREFIX + digest(id)), READ_MS) === 1;
     } catch {
-      // Without Redis nobody is logged in, and reading goes on.
+      // Without Redis no session is valid, and reading goes on.
       return false;
     }
   }
 
   async close(id: string): Promise<void> {
     this.#own.delete(digest(id));
-    await this.#asked((redis) => redis.del(PREFIX + digest(id)));
+    await this.#withRetries((redis) => redis.del(PREFIX + digest(id)));
   }
 
-  /** A Redis that was slow for a moment is back in the next one: logging in waits for that. */
-  async #asked<Result>(
+  /** Retries: a Redis that was slow for a moment soon answers again, and logging in waits for that. */
+  async #withRetries<Result>(
     command: (redis: Redis) => Promise<Result>,
     withinMs = WRITE_MS,
   ): Promise<Result | undefined> {

@@ -1,5 +1,5 @@
-// One transaction for many appends. Everything that decides an outcome is looked up under the
-// counter's lock and decided here, so a refused append never takes the batch along with it.
+// One transaction for many appends. Everything that decides an outcome is read under the counter's
+// lock and decided here, so a refused append never fails the batch.
 import type { Meta, NewEvent, Recorded } from "$events/mod.ts";
 import type { Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
@@ -22,12 +22,12 @@ export type Guard = { stream: string; version: number };
 
 export type Append = {
   streams: StreamAppend[];
-  /** Streams this relies on and does not write to, at the version it saw. */
+  /** Streams that this depends on and does not write to, at the version it read. */
   guards?: Guard[];
-  /** Refused once the database's clock has passed this. */
+  /** The append is refused once the database's clock has passed this. */
   notAfter?: Date;
   meta: Meta;
-  /** Streams whose personal fields go for ever, in the same transaction. */
+  /** Streams whose personal fields are erased, in the same transaction. */
   erase?: string[];
   idempotency?: Idempotency;
 };
@@ -47,9 +47,9 @@ export type Outcome =
   | { error: AppError };
 
 /**
- * Sets rows inside the append's transaction. `prelude` runs beside the look-ups, under the lock.
- * `apply` may fail, and takes the transaction with it: the batch is then written again, and
- * `applyApart` holds each failure in a savepoint of its own.
+ * Updates read models inside the append's transaction. `loadState` runs beside the lookups, under
+ * the lock. `apply` may fail, and the transaction with it: the batch is then written again, and
+ * `applyIsolated` confines each failure to a savepoint.
  */
 export type Hook<State = unknown> = {
   loadState(tx: Tx): Promise<State>;
@@ -66,7 +66,7 @@ export async function writeBatch(
   batch: Prepared[],
   { hook, isolated }: BatchOptions = {},
 ): Promise<Outcome[]> {
-  // Small ones first: what is sent without a turn in between is one packet, up to the first large one.
+  // Small statements first: those sent in the same turn are one packet, up to the first large one.
   const [head, state, versions, known] = await Promise.all([
     lockCounter(tx),
     hook?.loadState(tx),
@@ -74,14 +74,14 @@ export async function writeBatch(
     findKnown(tx, batch.flatMap(({ append }) => append.idempotency ?? [])),
   ]);
   const facts = { head, versions, known };
-  const taken: WriteSet = { rows: [], keys: new Map(), erase: [], idempotency: [] };
-  const outcomes = batch.map((prepared) => decide(prepared, facts, taken));
-  if (taken.rows.length + taken.erase.length + taken.idempotency.length === 0) return outcomes;
-  const events = taken.rows.map((row) => row.event);
-  const inLog = () => write(tx, taken, facts.head);
+  const writes: WriteSet = { rows: [], keys: new Map(), erase: [], idempotency: [] };
+  const outcomes = batch.map((prepared) => decide(prepared, facts, writes));
+  if (writes.rows.length + writes.erase.length + writes.idempotency.length === 0) return outcomes;
+  const events = writes.rows.map((row) => row.event);
+  const inLog = () => write(tx, writes, facts.head);
   const inRows = () => hook && setRows(tx, hook, { events, state, isolated });
-  // Sent together, without a turn in between: the connection keeps their order. The events are the large
-  // statement, so they go last; but never inside the savepoint of a projection that may be rolled back.
+  // Sent in the same turn: the connection keeps their order. The events are the large statement, so
+  // they go last; but never inside the savepoint of a projection that may be rolled back.
   await Promise.all(isolated ? [inLog(), inRows()] : [inRows(), inLog()]);
   return outcomes;
 }
@@ -93,22 +93,22 @@ async function setRows(tx: Tx, hook: Hook, { events, state, isolated }: Setting)
   else await hook.apply(tx, events, state);
 }
 
-function decide(prepared: Prepared, facts: Facts, taken: WriteSet): Outcome {
+function decide(prepared: Prepared, facts: Facts, writes: WriteSet): Outcome {
   const { append } = prepared;
   const seen = append.idempotency && facts.known.get(idOf(append.idempotency));
   if (append.idempotency && seen) return repeat(append.idempotency, seen);
   const error = refusal(append, facts);
   if (error) return { error };
-  const events = prepared.events.map((event) => accept(event, prepared, facts, taken));
-  for (const [stream, key] of prepared.keys) taken.keys.set(stream, key);
-  taken.erase.push(...append.erase ?? []);
-  // Where nothing had to be written, an empty range at the head is the answer to repeat.
+  const events = prepared.events.map((event) => accept(event, prepared, facts, writes));
+  for (const [stream, key] of prepared.keys) writes.keys.set(stream, key);
+  writes.erase.push(...append.erase ?? []);
+  // Without events, a repeat gets an empty range at the head.
   const last = facts.head.position;
   const first = events[0]?.position ?? last + 1;
   if (append.idempotency) {
     const entry = { ...append.idempotency, first, last };
     facts.known.set(idOf(entry), entry);
-    taken.idempotency.push(entry);
+    writes.idempotency.push(entry);
   }
   return { events, first, last, replayed: false };
 }
@@ -123,7 +123,7 @@ function repeat(asked: Idempotency, known: IdempotencyRecord): Outcome {
   }
 }
 
-/** True, or a refusal: one key stands for one request only. */
+/** Returns true or throws: one key stands for one request only. */
 export function sameRequest(asked: Idempotency, known: { fingerprint: string }): true {
   if (known.fingerprint === asked.fingerprint) return true;
   const message = "this Idempotency-Key was used with another request: send a new key";
@@ -142,7 +142,8 @@ function refusal({ streams, guards, notAfter }: Append, { head, versions }: Fact
       return new AppError("conflict", `${stream} is at its last version: ${actual}`);
     }
   }
-  // Last: who was overtaken may have seen an older deadline than the one that holds.
+  // Checked last: an append that was overtaken may have read an older deadline than the current
+  // one.
   if (notAfter && head.at >= notAfter) {
     return new AppError("conflict", `too late: closed at ${notAfter.toISOString()}`);
   }
@@ -164,7 +165,7 @@ function accept(
   { stream, event, data }: PreparedEvent,
   { append: { meta }, meta: metaText }: Prepared,
   facts: Facts,
-  taken: WriteSet,
+  writes: WriteSet,
 ): Recorded {
   const version = (facts.versions.get(stream) ?? 0) + 1;
   const position = facts.head.position + 1;
@@ -174,7 +175,7 @@ function accept(
   facts.versions.set(stream, version);
   facts.head = { position, seal, at };
   const recorded = { ...event, position, stream, version, at, meta, seal, erased: false };
-  taken.rows.push({ event: recorded, data, meta: metaText });
+  writes.rows.push({ event: recorded, data, meta: metaText });
   return recorded;
 }
 

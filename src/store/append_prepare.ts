@@ -1,5 +1,5 @@
-// An append as its batch takes it: checked, and its personal fields encrypted, before any lock is
-// taken. A bad append never reaches a batch.
+// Checks an append and encrypts its personal fields before any lock is taken, so that a bad append
+// never reaches a batch.
 import { isEventType, schemas } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import type { Append, Prepared } from "./append_batch.ts";
@@ -12,7 +12,7 @@ const UNSTORABLE = "text with NUL or half a surrogate pair";
 
 type Part = Append["streams"][number];
 
-/** `old` are the keys of its streams that are there already. */
+/** `old` holds the existing keys of its streams. */
 export function prepare(append: Append, old: Keys): Prepared {
   for (const { stream } of append.streams) checkName(stream);
   for (const { stream } of append.guards ?? []) checkName(stream);
@@ -64,7 +64,7 @@ function validate(event: Part["events"][number]): Part["events"][number] {
   }
   const result = schemas[event.type].safeParse(event.data);
   if (result.success) {
-    // Personal text is looked at while it can still be read: its read model is not encrypted.
+    // Checks personal text while it can still be read: its read model is not encrypted.
     if (isStorable(result.data)) return { type: event.type, data: result.data } as typeof event;
     throw new AppError("invalid", `${event.type} refused: ${UNSTORABLE}`);
   }

@@ -1,4 +1,4 @@
-// The statements of a batch: what is looked up under the counter's lock, and what is written.
+// The statements of a batch: reads under the counter's lock, and writes.
 import type { Recorded } from "$events/mod.ts";
 import type { Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
@@ -10,7 +10,7 @@ export type Head = { position: number; seal: string; at: Date };
 export type IdempotencyRecord = Idempotency & { first: number; last: number };
 export type Row = { event: Recorded; data: string; meta: string };
 
-/** What a batch came to. */
+/** Everything that a batch writes. */
 export type WriteSet = {
   rows: Row[];
   keys: Map<string, Uint8Array>;
@@ -24,7 +24,7 @@ export function idOf({ scope, key }: { scope: string; key: string }): string {
   return `${scope}\n${key}`;
 }
 
-/** The clock is the database's, and never runs backwards in the log. */
+/** The time is the database's, and never runs backwards in the log. */
 export async function lockCounter(tx: Tx): Promise<Head> {
   const [head] = await tx<Head[]>`
     select position, seal, greatest(at, date_trunc('milliseconds', clock_timestamp())) as at
@@ -33,7 +33,7 @@ export async function lockCounter(tx: Tx): Promise<Head> {
   return head;
 }
 
-// A lateral look-up per stream: `exists` over `unnest` was planned as a scan of the growing log.
+// One lateral lookup per stream: `exists` over `unnest` was planned as a scan of the growing log.
 export async function findVersions(tx: Tx, streams: string[]): Promise<Map<string, number>> {
   const rows = await tx<{ stream: string; version: number }[]>`
     select asked.stream, latest.version
@@ -68,7 +68,7 @@ export async function write(tx: Tx, taken: WriteSet, head: Head): Promise<void> 
   ]);
 }
 
-/** Positions follow each other, and a batch has one time. */
+/** Positions are consecutive, and a batch has one time. */
 async function insertEvents(tx: Tx, rows: Row[]): Promise<void> {
   const first = rows[0]?.event;
   if (first === undefined) return;
@@ -102,7 +102,7 @@ async function insertIdempotency(tx: Tx, entries: IdempotencyRecord[]): Promise<
       at = excluded.at`;
 }
 
-/** One notification for the whole batch: who notifies queues for one lock when it commits. */
+/** One notification for the whole batch: notifying transactions queue for one lock when they commit. */
 async function moveCounter(tx: Tx, { position, seal, at }: Head): Promise<void> {
   await tx`
     with moved as (update counter set position = ${position}, seal = ${seal}, at = ${at})

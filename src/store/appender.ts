@@ -1,5 +1,5 @@
-// Puts events into the log. Requests that arrive while a transaction is under way wait and go
-// together into the next one (group commit), each with its own outcome.
+// Appends events to the log. Requests that arrive while a transaction is under way go together into
+// the next one (group commit), each with its own outcome.
 import { setImmediate } from "node:timers";
 import type { Recorded } from "$events/mod.ts";
 import { setCoarseTimeout } from "../async/deadline.ts";
@@ -25,7 +25,7 @@ export type Appended = {
   last: number;
   /** The events are those of an earlier append with the same idempotency key. */
   replayed: boolean;
-  /** What onCommit answered for the batch; undefined where this append wrote nothing. */
+  /** The result of onCommit for the batch; undefined where this append wrote nothing. */
   invalidated?: Promise<boolean>;
 };
 
@@ -33,10 +33,10 @@ export type AppenderOptions = {
   hook?: Hook;
   /** Called after each commit, in log order, before the callers are answered. */
   onCommit?: (events: Recorded[]) => Promise<boolean> | undefined;
-  /** Nobody can say whether the last batch is in the log: it was not told of above. */
+  /** Called when it is unknown whether the last batch is in the log; onCommit is not called for it. */
   onUnknown?: () => void;
   onBatch?: (facts: { appends: number; events: number; seconds: number }) => void;
-  /** What these two threw: the append stands all the same. */
+  /** Called with what onCommit or onBatch threw: the append stands all the same. */
   onError?: (error: unknown) => void;
   maxBatch?: number;
   deadlineMs?: number;
@@ -49,7 +49,7 @@ type Settled = Outcome & { invalidated?: Promise<boolean> };
 type Waiting = {
   prepared: Prepared;
   settle: (outcome: Settled | { failure: unknown }) => void;
-  given: boolean;
+  isSettled: boolean;
 };
 
 export class Appender {
@@ -65,7 +65,7 @@ export class Appender {
     this.#options = options;
   }
 
-  /** Whether the batch that ends there is this process' own: its last one, or the one under way. */
+  /** Whether the batch ending there is this process' own: its last one, or the one under way. */
   wrote(position: number): boolean {
     return position === this.#last;
   }
@@ -74,11 +74,11 @@ export class Appender {
     return this.#queue.length;
   }
 
-  /** Answers once the events are durable; refuses with a conflict that names the actual version. */
+  /** Resolves once the events are durable; rejects with a conflict that names the actual version. */
   async append(append: Append): Promise<Appended> {
     this.#refuseWhenFull();
-    const asked = append.streams.filter(needsOldKey).map(({ stream }) => stream);
-    const old = asked.length > 0 && await this.#reading(() => findKeys(this.#sql, asked));
+    const streams = append.streams.filter(needsOldKey).map(({ stream }) => stream);
+    const old = streams.length > 0 && await this.#reading(() => findKeys(this.#sql, streams));
     const outcome = await this.#enqueue(prepare(append, old || NO_KEYS));
     if ("error" in outcome) throw outcome.error;
     if (!outcome.replayed) return outcome;
@@ -87,7 +87,7 @@ export class Appender {
     return { ...outcome, events: await this.#reading(() => readEvents(this.#sql, page)) };
   }
 
-  /** Finishes what was taken in, then takes no more. */
+  /** Refuses new appends, and finishes those in the queue. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
@@ -112,16 +112,16 @@ export class Appender {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         prepared,
-        given: false,
+        isSettled: false,
         settle(outcome) {
-          if (this.given) return;
-          this.given = true;
-          callOff();
+          if (this.isSettled) return;
+          this.isSettled = true;
+          cancel();
           if ("failure" in outcome) reject(outcome.failure);
           else resolve(outcome);
         },
       };
-      const callOff = setCoarseTimeout(this.#options.deadlineMs ?? 8000, () => {
+      const cancel = setCoarseTimeout(this.#options.deadlineMs ?? 8000, () => {
         const message = "the log did not answer in time: the outcome is not known";
         waiting.settle({ failure: new AppError("unavailable", message, { retryAfter: 2 }) });
       });
@@ -133,8 +133,8 @@ export class Appender {
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       await wholeTurn();
-      const taken = this.#queue.splice(0, this.#options.maxBatch ?? 500);
-      const batch = taken.filter((waiting) => !waiting.given);
+      const queued = this.#queue.splice(0, this.#options.maxBatch ?? 500);
+      const batch = queued.filter((waiting) => !waiting.isSettled);
       if (batch.length > 0) await this.#commit(batch);
     }
     this.#running = undefined;
@@ -154,7 +154,7 @@ export class Appender {
     batch.forEach((waiting, i) => {
       const outcome = outcomes[i];
       if (outcome === undefined) waiting.settle({ failure: new Error("lost") });
-      // One that wrote nothing rests on what others committed, not on this batch.
+      // An append that wrote nothing depends on earlier commits, not on this batch.
       else if ("events" in outcome && outcome.events.length > 0) {
         waiting.settle({ ...outcome, invalidated });
       } else waiting.settle(outcome);
@@ -171,7 +171,7 @@ export class Appender {
     }
   }
 
-  /** The level is named: a stricter default would not see what the lock's last holder wrote. */
+  /** Names the isolation level: a stricter default would not see what the lock's last holder wrote. */
   #transaction(batch: Prepared[], isolated: boolean): Promise<Outcome[]> {
     const work = async (tx: Tx) => {
       const outcomes = await writeBatch(tx, batch, { hook: this.#options.hook, isolated });
@@ -181,13 +181,13 @@ export class Appender {
     return inTransaction(this.#sql, work, "isolation level read committed");
   }
 
-  /** What the database refuses in a batch is tried alone, so that only the culprit fails. */
+  /** Retries each append of a failed batch alone, so that only the culprit fails. */
   async #recover(batch: Waiting[], error: unknown): Promise<void> {
     if (batch.length === 1 || isConnectionError(error)) {
       for (const waiting of batch) waiting.settle({ failure: writtenBeside(asUnavailable(error)) });
       return;
     }
-    for (const waiting of batch) if (!waiting.given) await this.#commit([waiting]);
+    for (const waiting of batch) if (!waiting.isSettled) await this.#commit([waiting]);
   }
 
   #publish(outcomes: Outcome[], started: number): Promise<boolean> | undefined {
@@ -208,8 +208,8 @@ function eventsOf(outcomes: Outcome[]): Recorded[] {
   );
 }
 
-// Positions and versions are handed out under the lock: where one is taken already, somebody wrote
-// around it, and no later append can go in either.
+// Positions and versions are assigned under the lock: if one is taken already, somebody wrote
+// without it, and no later append can succeed either.
 function writtenBeside(error: unknown): unknown {
   if (!(error instanceof Error && "code" in error && error.code === "23505")) return error;
   if (!("table_name" in error && error.table_name === "events")) return error;
@@ -218,8 +218,8 @@ function writtenBeside(error: unknown): unknown {
 }
 
 /**
- * Those who were answered together come back together, one after the other in the same turn of the
- * event loop: without this wait the first of them went alone, and a batch of one cost a commit.
+ * Callers that were answered together come back together, one after the other in the same turn of
+ * the event loop: without this wait the first of them went alone, and a batch of one cost a commit.
  */
 function wholeTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

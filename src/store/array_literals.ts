@@ -1,5 +1,5 @@
-// Arrays as PostgreSQL writes them. The client makes the same of a list, and looks at each element more
-// than once for it; deno task bench profile names what the client costs.
+// Array literals of PostgreSQL. The client makes the same of a list, but visits each element more
+// than once; `deno task bench profile` shows what the client costs.
 import { quoted } from "../connections/array_types.ts";
 
 export function textArray(texts: readonly string[]): string {
@@ -12,7 +12,7 @@ export function numberArray(numbers: readonly number[]): string {
   return `{${numbers.join(",")}}`;
 }
 
-/** Texts that are JSON already, as one JSON array. */
+/** One JSON array of texts that are JSON already. */
 export function jsonArray(texts: readonly string[]): string {
   return `[${texts.join(",")}]`;
 }

@@ -1,6 +1,6 @@
 // A backup is a folder: the exported log, named by the head it ends with, and one file of keys that
 // every backup overwrites, so that the text of somebody erased since does not come back. A manifest
-// beside each log says where it ends: what was cut off or altered is noticed before a restore writes.
+// beside each log states where it ends: a restore detects cut or altered files before it writes.
 import { join } from "node:path";
 import { createHash, type KeyObject } from "node:crypto";
 import type { Database, Sql } from "../connections/postgres.ts";
@@ -18,14 +18,14 @@ const LOG = /^log-(\d+)\.ndjson$/;
 export type BackupOptions = {
   folder: string;
   signing: KeyObject;
-  /** How many logs stay; older ones are removed. */
+  /** How many logs to keep; older ones are removed. */
   keep?: number;
   onProgress?: (done: number, total: number) => void;
 };
 
 export type Backup = { log: string; head: SignedHead };
 
-/** Consistent while writes go on: everything up to the head that stood when it began. */
+/** Consistent while writes go on: covers everything up to the head at its beginning. */
 export async function backup(sql: Sql, options: BackupOptions): Promise<Backup> {
   const { folder, signing, keep, onProgress } = options;
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
@@ -33,7 +33,7 @@ export async function backup(sql: Sql, options: BackupOptions): Promise<Backup> 
   await refuseLoss(sql, join(folder, KEYS));
   const head = signHead(signing, await readHead(sql), new Date());
   const log = join(folder, `log-${String(head.position).padStart(12, "0")}.ndjson`);
-  // The log last: where it is, its head and its keys are there as well, whenever this was cut short.
+  // Writes the log last: where a log exists, its head and keys do too, even after an interruption.
   await writeWhole(join(folder, KEYS), () => sealedKeys(sql));
   await writeWhole(`${log}.head`, async function* () {
     yield `${JSON.stringify(head, null, 2)}\n`;
@@ -48,7 +48,7 @@ export async function backup(sql: Sql, options: BackupOptions): Promise<Backup> 
   return { log, head };
 }
 
-/** The last line says what all before it come to: a key that is missing or altered is noticed. */
+/** The last line is a checksum of all before it, to detect a missing or altered key. */
 async function* sealedKeys(sql: Sql): AsyncGenerator<string> {
   const sum = createHash("sha256");
   for await (const text of exportKeys(sql)) {
@@ -71,17 +71,20 @@ function openKeys(text: string): { keys: string; whole: boolean } {
   return { keys, whole: text.slice(end) === `${JSON.stringify({ sha256: sum })}\n` };
 }
 
-/** The one key file serves every log beside it: those of another log would open no more. */
+/**
+ * One key file serves every log beside it: overwriting another log's keys would make its text
+ * unreadable.
+ */
 async function refuseOtherLog(sql: Sql, folder: string): Promise<void> {
   for (const name of await logsIn(folder)) {
     const head = await headOf(join(folder, name));
     if (!head || head.position === 0 || await sealAt(sql, head.position) === head.seal) continue;
-    const where = `${join(folder, name)} is of another log, or of more of this one`;
+    const where = `${join(folder, name)} belongs to another log, or to more of this one`;
     throw new AppError("conflict", `backup refused: ${where}: back up into another folder`);
   }
 }
 
-/** Undefined where it is damaged: no restore takes that log any more. */
+/** Undefined where the head is damaged: no restore accepts that log any more. */
 async function headOf(log: string): Promise<SignedHead | undefined> {
   try {
     return parseHead(await readText(`${log}.head`));
@@ -91,7 +94,7 @@ async function headOf(log: string): Promise<SignedHead | undefined> {
   }
 }
 
-/** A database whose keys are damaged must not take the good ones along that an earlier backup holds. */
+/** A database with damaged keys must not overwrite the good ones of an earlier backup. */
 async function refuseLoss(sql: Sql, path: string): Promise<void> {
   const text = await textIfThere(path);
   if (text === undefined) return;
@@ -99,7 +102,8 @@ async function refuseLoss(sql: Sql, path: string): Promise<void> {
   const lost = await lostKeys(sql, readableLines(whole ? keys : text), { whole });
   if (lost.length === 0) return;
   const named = `${lost.slice(0, 10).join(", ")}${lost.length > 10 ? " and more" : ""}`;
-  const what = `the database has lost keys that ${path} still has, and nobody was erased: ${named}`;
+  const what =
+    `the database has lost keys that ${path} still has, of subjects that were not erased: ${named}`;
   const next = "bring them back into the database, or back up into another folder";
   throw new AppError("conflict", `backup refused: ${what}. Nothing was changed: ${next}`);
 }
@@ -113,7 +117,7 @@ async function textIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** A file that is there is whole: it gets its name when it is finished. */
+/** Renames the file when it is finished, so that a file under this name is always complete. */
 async function writeWhole(path: string, parts: () => AsyncGenerator<string>): Promise<void> {
   const part = `${path}.part`;
   try {
@@ -147,7 +151,7 @@ export type Restored = { events: number; keys: number; head: SignedHead };
 
 type RestoreProgress = (stage: "check" | "import", done: number, total: number) => void;
 
-/** The newest log of the folder, looked through whole before anything is written. */
+/** Restores the newest log of the folder, after checking all of it before the first write. */
 export async function restore(
   database: Pick<Database, "sql" | "embedded">,
   folder: string,

@@ -1,4 +1,4 @@
-// The database's own clock, by which everything in the log is timed.
+// The database's own clock, which times everything in the log.
 import type { Sql } from "../connections/postgres.ts";
 
 export async function clock(sql: Sql): Promise<Date> {

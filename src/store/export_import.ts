@@ -1,4 +1,4 @@
-// Carries the log out and in again: one event a line, positions, times and seals kept.
+// Exports and imports the log: one event a line, with positions, times and seals unchanged.
 import { z } from "zod";
 import { isEventType, type Meta, parseStored, personal, upcasters } from "$events/mod.ts";
 import { type Database, inTransaction, type Sql, type Tx } from "../connections/postgres.ts";
@@ -16,7 +16,7 @@ const lineSchema = z.strictObject({
   type: z.string(),
   data: z.record(z.string(), z.unknown()),
   meta: z.looseObject({ actor: z.enum(["visitor", "admin", "system"]) }),
-  // No finer than what the seal covers.
+  // No finer than the seal covers.
   at: z.iso.datetime({ precision: 3 }),
   seal: z.string(),
 });
@@ -38,12 +38,12 @@ export function lineOf(row: StoredEvent): string {
 export type Imported = { events: number; seal: string };
 
 export type ImportOptions = {
-  /** Lines of the key file beside the log: taken in together with it, or not at all. */
+  /** Lines of the key file beside the log, imported together with it or not at all. */
   keys?: AsyncIterable<string>;
   onProgress?: (events: number) => void;
 };
 
-/** All or nothing: into a log without events, in one transaction; a misfit is named by its line. */
+/** All or nothing: into a log without events, in one transaction; an error names its line. */
 export async function importEvents(
   { sql, embedded }: Pick<Database, "sql" | "embedded">,
   lines: AsyncIterable<string>,
@@ -77,7 +77,7 @@ async function refuseUnlessEmpty(tx: Tx): Promise<void> {
   throw new AppError("conflict", `import needs a log without events: this has ${head?.position}`);
 }
 
-/** Versions are unique by index; that none is missing is asked once, when all are there. */
+/** An index makes versions unique; one query at the end checks that none is missing. */
 async function refuseHoles(tx: Tx): Promise<void> {
   const [hole] = await tx<{ stream: string; versions: number; highest: number }[]>`
     select stream, count(*) as versions, max(version) as highest
@@ -87,9 +87,7 @@ async function refuseHoles(tx: Tx): Promise<void> {
   throw new AppError("invalid", `${stream} has ${versions} events, and version ${highest}`);
 }
 
-/** With the texts that its seal covers, so that they are not made again to be written. */
-
-/** Lines, parsed and held against the chain: the same check for an import and a restore's look ahead. */
+/** Parses lines and checks them against the chain, for an import and for the check before a restore. */
 export async function* checkedLines(lines: AsyncIterable<string>): AsyncGenerator<CheckedEvent> {
   let number = 0;
   let last = { position: 0, seal: GENESIS };
@@ -107,7 +105,7 @@ export async function* checkedLines(lines: AsyncIterable<string>): AsyncGenerato
   }
 }
 
-/** Remembers so many streams and then begins anew: the database has the last word. */
+/** Remembers so many streams and then starts anew: the database makes the final check. */
 class Versions {
   readonly #known = new Map<string, number>();
   #forgotten = false;
@@ -134,7 +132,7 @@ function refuseAt<Result>(line: number, check: () => Result): Result {
   }
 }
 
-/** A file may hold anything: what moves a terminal's cursor is shown, not done. */
+/** A file may hold anything: escapes control characters, so that they do not act on the terminal. */
 function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, (one) => JSON.stringify(one).slice(1, -1))
     .replace(/[\x7f-\x9f]/g, (one) => `\\u00${one.charCodeAt(0).toString(16)}`);
@@ -160,12 +158,12 @@ function checkLine(line: string, last: { position: number; seal: string }): Chec
   return { ...row, texts };
 }
 
-/** JSON has NUL as an escape only, and half a pair as an escape or in a text that is no UTF-8. */
+/** JSON has NUL as an escape only, and half a surrogate pair as an escape or in invalid UTF-8. */
 function mayHoldOddText(line: string): boolean {
   return line.includes("\\u") || !line.isWellFormed();
 }
 
-// Its two first bytes, the second of which is no UTF-8.
+// The first two bytes of a gzip file, the second of which is not UTF-8.
 const GZIP = "\x1f\ufffd";
 
 function parseJson(line: string): unknown {

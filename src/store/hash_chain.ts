@@ -19,8 +19,8 @@ export function sealOf(previous: string, event: Sealable, data: string, meta: st
   return hash("sha256", `${previous}\n${head}\n${at.toISOString()}\n${data}\n${meta}`, "hex");
 }
 
-// Far deeper than any event. Without a limit of its own the same log would verify or not by how much
-// of the stack was left.
+// Far deeper than any event. Without a fixed limit, the stack space left would decide whether the
+// same log verifies.
 const MAX_DEPTH = 100;
 
 /** RFC 8785: keys sorted, no spaces, numbers and strings as ECMAScript writes them. */
@@ -41,15 +41,15 @@ export function canonical(value: unknown, depth = 0): string {
   return `{${text}}`;
 }
 
-// A text without these has no number that a double would round.
+// A text that does not match has no number that a double would round.
 const MAYBE_ROUNDED = /\d\.\d|\d{16}/;
 
-/** What jsonb holds, in canonical form; undefined if it holds what no event could carry. */
+/** Stored jsonb in canonical form; undefined if it holds a value that no event could carry. */
 export function canonicalOfStored(text: string): string | undefined {
   try {
     return exactly(text);
   } catch (error) {
-    // Nested deeper than any event is.
+    // Nested deeper than any event.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
@@ -65,7 +65,7 @@ function exactly(text: string): string | undefined {
   return exact ? canonical(value) : undefined;
 }
 
-/** As PostgreSQL's numeric writes a number: never with an exponent. */
+/** Writes a number as PostgreSQL's numeric does: never with an exponent. */
 function plainDigits(value: number): string {
   const [, sign = "", whole = "", part = "", exponent = "0"] =
     String(value).match(/^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/) ?? [];
@@ -76,7 +76,7 @@ function plainDigits(value: number): string {
   return digits.length > at ? `${sign}${digits.slice(0, at)}.${digits.slice(at)}` : sign + digits;
 }
 
-/** Whether PostgreSQL can hold this: its text has no place for NUL and half a surrogate pair. */
+/** Whether PostgreSQL can store this: its text has no place for NUL and half a surrogate pair. */
 export function isStorable(value: unknown): boolean {
   if (typeof value === "string") return isStorableText(value);
   if (typeof value !== "object" || value === null) return true;

@@ -1,4 +1,4 @@
-// Answers already given are found by their positions; what they said is built again from the log.
+// Finds earlier answers by their positions; their content is rebuilt from the log.
 import type { Sql } from "../connections/postgres.ts";
 import { sameRequest } from "./append_batch.ts";
 import { type Idempotency, IDEMPOTENCY_HOURS } from "./append_statements.ts";

@@ -1,4 +1,4 @@
-// Small integers from a sequence per subject; a gap is left where an append was refused.
+// Small integers from a sequence per subject; a refused append leaves a gap.
 import type { Sql } from "../connections/postgres.ts";
 
 export type Subject = "entry" | "user" | "item" | "poll";

@@ -1,11 +1,11 @@
-// Writes rows of an import: COPY where the server takes it, arrays where it is embedded (COPY over
-// the embedded server's socket never answers).
+// Writes the rows of an import: by COPY, or as arrays where the server is embedded (COPY over the
+// embedded server's socket never answers).
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { Tx } from "../connections/postgres.ts";
 import type { StoredEvent } from "./read.ts";
 
-/** An event whose seal has been checked, with its texts as they are sealed. */
+/** An event whose seal has been checked, with its texts as sealed, which are then written unchanged. */
 export type CheckedEvent = StoredEvent & { texts: { data: string; meta: string } };
 
 export type RowWriter = AsyncDisposable & {
@@ -79,7 +79,7 @@ class CopyWriter implements RowWriter {
   }
 }
 
-/** What the server did not refuse is the end of the connection, whatever the stream makes of it. */
+/** An error that the server did not report means that the connection ended, whatever the stream says. */
 function refusedOrGone(error: unknown): unknown {
   if (error instanceof Error && "severity" in error) return error;
   const closed = new Error("the connection was closed in the middle of a copy", { cause: error });

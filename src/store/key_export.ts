@@ -1,5 +1,5 @@
-// The one file of keys beside an exported log: a line a key. Whoever is erased is gone from a backup
-// as soon as this file is next written.
+// The one file of keys beside an exported log: a line a key. An erased subject is gone from a
+// backup as soon as this file is next written.
 import { z } from "zod";
 import { inTransaction, type Sql, type Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
@@ -31,7 +31,7 @@ export async function* exportKeys(sql: Sql): AsyncGenerator<string> {
   }
 }
 
-/** Looks a key file through without writing: a broken line is named before anything is restored. */
+/** Checks a key file without writing: an error names the broken line before anything is restored. */
 export async function checkKeys(lines: AsyncIterable<string>): Promise<void> {
   let number = 0;
   for await (const line of lines) parseLine(line, ++number);
@@ -41,7 +41,7 @@ export async function importKeys(sql: Sql, lines: AsyncIterable<string>): Promis
   return await inTransaction(sql, (tx) => insertKeyLines(tx, lines));
 }
 
-/** In the transaction of an import: a broken key file leaves no log without its keys behind. */
+/** Runs in the transaction of an import: a broken key file leaves no log without its keys behind. */
 export async function insertKeyLines(tx: Tx, lines: AsyncIterable<string>): Promise<number> {
   let number = 0;
   const page: Key[] = [];
@@ -71,7 +71,7 @@ async function setSetting(tx: Tx, { setting, value }: Setting): Promise<void> {
     on conflict (name) do update set value = excluded.value`;
 }
 
-/** The lines of a key file that may be damaged: those that still are some. */
+/** The lines of a possibly damaged key file that can still be read. */
 export function readableLines(text: string): KeyLine[] {
   return text.split("\n").flatMap((line) => {
     try {

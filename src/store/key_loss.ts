@@ -1,5 +1,5 @@
-// What would be lost if the database's keys took the place of an earlier key file: text that only the
-// earlier keys open, of somebody whom nobody erased.
+// Finds what would be lost if the database's keys replaced an earlier key file: text that only the
+// earlier keys decrypt, of a subject that was not erased.
 import type { EventType } from "$events/mod.ts";
 import type { Sql } from "../connections/postgres.ts";
 import type { KeyLine } from "./key_export.ts";
@@ -8,12 +8,12 @@ import { isUndecryptable, type StoredEvent } from "./read.ts";
 
 const PAGE = 5000;
 
-/** After these a key is gone because it was meant to be. */
+/** After these events a key is missing on purpose. */
 const ERASED: EventType[] = ["EntryErased", "UserErased"];
 
 /**
- * The first subjects found, none if nothing is lost. A subject without events is one of another log;
- * where the earlier file is not `whole`, it is a misread line.
+ * The first subjects found, none if nothing is lost. A subject without events belongs to another
+ * log; where the earlier file is not `whole`, it is a misread line.
  */
 export async function lostKeys(
   sql: Sql,
@@ -45,7 +45,7 @@ async function lostIn(sql: Sql, earlier: Keys, whole: boolean): Promise<string[]
   const now = await findKeys(sql, [...earlier.keys()]);
   const other = [...earlier].filter(([subject, key]) => !isSame(key, now.get(subject)))
     .map(([subject]) => subject);
-  // Read after the keys: whoever was erased in between is known to be.
+  // Read after the keys, so that the events show a subject erased in between.
   const streams = Map.groupBy(await personalEvents(sql, other), ({ stream }) => stream);
   return other.filter((subject) => {
     const events = streams.get(subject);

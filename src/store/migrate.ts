@@ -1,11 +1,11 @@
-// Runs the numbered SQL files once each, whoever and however many start together.
+// Runs the numbered SQL files once each, however many processes start together.
 import { hash } from "node:crypto";
 import { inTransaction, type Sql, type Tx } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 
 const FOLDER = new URL("../../migrations/", import.meta.url);
 
-// Any fixed number will do: it only has to be the same in every replica.
+// Any fixed number works: it only has to be the same in every replica.
 const LOCK = 7_411_529;
 
 export type Migration = { number: number; name: string; text: string; checksum: string };
@@ -22,7 +22,7 @@ export async function loadMigrations(folder: URL = FOLDER): Promise<Migration[]>
   return found.sort((a, b) => a.number - b.number);
 }
 
-/** The names it applied: none where the database already is where the code is. */
+/** Returns the names it applied: none where the database is up to date with the code. */
 export async function migrate(sql: Sql, migrations?: Migration[]): Promise<string[]> {
   const files = migrations ?? await loadMigrations();
   return await inTransaction(sql, async (tx) => {
@@ -61,7 +61,7 @@ function compare(applied: Applied[], files: Migration[]): void {
   }
 }
 
-/** What the service asks at start, with no right to change anything. */
+/** The check that the service makes at start, with no right to change anything. */
 export async function checkMigrated(sql: Sql): Promise<"current" | "behind"> {
   const files = await loadMigrations();
   const [{ present } = { present: false }] = await sql<{ present: boolean }[]>`

@@ -28,7 +28,7 @@ function personalIn(type: EventType, data: object): string[] {
   return (personal[type] ?? []).filter((field) => given[field] !== undefined);
 }
 
-/** The data as it is stored. The stream and the field are bound to the text: it fits no other place. */
+/** The data as stored. The stream and the field are bound to the text: it decrypts nowhere else. */
 export function encrypt(type: EventType, data: object, stream: string, key: Uint8Array): Data {
   const stored: Data = { ...data };
   for (const field of personalIn(type, data)) {
@@ -43,7 +43,10 @@ export function encrypt(type: EventType, data: object, stream: string, key: Uint
 
 export type Opened = { data: unknown; erased: boolean; unreadable: boolean };
 
-/** The data in clear, whether any field is blank because its key is gone, or because it does not fit. */
+/**
+ * The data in clear; whether a field is blank at all, and whether one is blank because its key does
+ * not fit.
+ */
 export function decrypt(
   type: EventType,
   stored: unknown,
@@ -70,18 +73,18 @@ function sealedText(value: unknown): Buffer | undefined {
   return Buffer.from(String(value.$enc), "base64");
 }
 
-/** Undefined where key and text do not belong together: one damaged key costs its own text only. */
+/** Undefined where key and text do not belong together: a damaged key loses only its own text. */
 function open(sealed: Buffer, key: Uint8Array, aad: Buffer): unknown {
   if (key.length !== KEY_BYTES || sealed.length < IV_BYTES + TAG_BYTES) return undefined;
   const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, IV_BYTES)).setAAD(aad);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   const text = decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES));
   try {
-    // Adds nothing to the text in this mode, and throws where the tag does not fit it.
+    // Adds nothing to the text in this mode, and throws where the tag does not fit.
     decipher.final();
     return JSON.parse(text.toString("utf8"));
   } catch {
-    // Neither OpenSSL's words nor a piece of the text belong in a message.
+    // Neither OpenSSL's message nor a part of the text belongs in an error.
     return undefined;
   }
 }
@@ -107,7 +110,7 @@ export async function insertKeys(tx: Tx, keys: Keys): Promise<void> {
   }::text[]) k(subject, hex)`;
 }
 
-/** The helper the subjects erase with, inside the append that says so. */
+/** Erases subjects, inside the append that records the erasure. */
 export async function deleteKeys(tx: Tx, streams: string[]): Promise<void> {
   if (streams.length === 0) return;
   await tx`delete from keys where subject = any(${streams}::text[])`;

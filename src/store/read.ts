@@ -22,7 +22,7 @@ export type Range = {
   until?: number;
   stream?: string;
   types?: string[];
-  /** Of this type only what does not open its stream. */
+  /** Of this type, only events that do not open their stream. */
   later?: string;
 };
 
@@ -40,7 +40,7 @@ export type StoredEvent = {
   seal: string;
 };
 
-// Measured over a million events: four times as many take 40 MB more and no less time.
+// Measured over a million events: pages four times as large take 40 MB more and no less time.
 const PAGE = 500;
 
 export async function readStored(sql: Sql | Tx, page: Page): Promise<StoredEvent[]> {
@@ -66,7 +66,7 @@ export type Newest = {
   limit: number;
 };
 
-/** The log from its end, for people who look into it. */
+/** The newest events of the log, for people who read it. */
 export async function readNewest(sql: Sql, asked: Newest): Promise<StoredEvent[]> {
   const { before, stream, type, from, to, limit } = asked;
   return await sql<StoredEvent[]>`
@@ -88,15 +88,15 @@ export async function readEvents(sql: Sql | Tx, page: Page): Promise<Recorded[]>
 
 export type Readable = {
   events: Recorded[];
-  /** Where the page ends, whatever could be read of it; undefined where there is nothing more. */
+  /** The last position of the page, readable or not; undefined where there is nothing more. */
   last: number | undefined;
-  /** Whether anything of the page could not be read. */
+  /** Whether an event of the page could not be read. */
   passedOver: boolean;
 };
 
 /**
- * For those who pass on what happened. An event that fits no schema stops the projection it is for;
- * it must not stop the news of everything after it.
+ * For readers that pass events on. An event that fits no schema stops the projection it is for; it
+ * must not hold up everything after it.
  */
 export async function readReadable(sql: Sql | Tx, page: Page): Promise<Readable> {
   const rows = await readStored(sql, page);
@@ -127,7 +127,7 @@ export async function readStream(
   return await decode(sql, rows);
 }
 
-/** Keyset pages, not a cursor: no transaction stays open while the reader thinks. */
+/** Keyset pages instead of a cursor: no transaction stays open while the reader works. */
 export async function* pagesOf(sql: Sql, page: Page = {}): AsyncGenerator<StoredEvent[]> {
   let { after = 0 } = page;
   while (true) {
@@ -175,7 +175,7 @@ function carriesPersonal({ data }: StoredEvent): boolean {
 
 const LOOKED_AT = 50;
 
-/** Whose text still does not open: a key that was brought back, or deleted, ends it. */
+/** Streams whose text still does not decrypt: restoring or deleting the key removes them. */
 export async function stillUnreadable(sql: Sql): Promise<string[]> {
   const streams = unreadable.streams.slice(0, LOOKED_AT);
   if (streams.length === 0) return [];
@@ -190,7 +190,7 @@ export async function stillUnreadable(sql: Sql): Promise<string[]> {
   return [...still].sort();
 }
 
-/** Whether the key that is there does not open its text. */
+/** Whether a key exists and does not decrypt the text. */
 export function isUndecryptable(
   { stream, type, data }: Omit<StoredEvent, "meta">,
   keys: Keys,
@@ -202,14 +202,17 @@ export function decodeOne(row: StoredEvent, keys: Keys): Recorded {
   const { type: storedType, data: stored, ...place } = row;
   const { type, data: raised } = upcast(storedType, stored, row.position);
   const key = keys.get(row.stream);
-  const { data, erased, unreadable: shut } = decrypt(type, raised, { stream: row.stream, key });
-  if (shut) unreadable.note(row);
+  const { data, erased, unreadable: keyFails } = decrypt(type, raised, {
+    stream: row.stream,
+    key,
+  });
+  if (keyFails) unreadable.note(row);
   const result = parseStored(type, data);
   if (!result.success) {
     throw new AppError("conflict", `event at position ${row.position} does not fit ${type}`);
   }
   const event = { ...place, ...({ type, data: result.data } as NewEvent), erased };
-  return (shut ? { ...event, unreadable: true } : event) as Recorded;
+  return (keyFails ? { ...event, unreadable: true } : event) as Recorded;
 }
 
 function upcast(type: string, data: unknown, position: number): { type: EventType; data: unknown } {

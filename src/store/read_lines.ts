@@ -1,10 +1,10 @@
-// Lines of a file or a pipe, as they come.
+// Lines of a file or a pipe, as they arrive.
 import { AppError } from "../errors.ts";
 
-// Far more than an event may hold: what is longer is no log, and must not fill the memory.
+// Far more than an event may hold: a longer line is no log, and must not fill the memory.
 const LONGEST = 4_000_000;
 
-/** What is not UTF-8 becomes a replacement character, which then fits no seal: its line is named. */
+/** Invalid UTF-8 becomes a replacement character, which fits no seal: the error then names the line. */
 export async function* linesOf(
   source: ReadableStream<Uint8Array>,
   signal?: AbortSignal,

@@ -1,5 +1,5 @@
-// The rights of the role that the service runs as: it may add to the log and never change it; the
-// read models are its own; it may create nothing elsewhere.
+// The rights of the role that the service runs as: it may add to the log and never change it; it
+// owns the read models; it may create nothing elsewhere.
 import { inTransaction, type Sql, type Tx } from "../connections/postgres.ts";
 
 export type Login = { role: string; password: string };
@@ -13,7 +13,8 @@ export async function grantService(sql: Sql, { role, password }: Login): Promise
 }
 
 async function ensureRole(tx: Tx, role: string, password: string): Promise<void> {
-  // Two migrate runs in one cluster may meet here; roles belong to the cluster, not the database.
+  // Two migrate runs in one cluster may collide here; roles belong to the cluster, not the
+  // database.
   await tx`select pg_advisory_xact_lock(hashtext(${role}))`;
   const [{ statement } = { statement: "" }] = await tx<{ statement: string }[]>`
     select format(

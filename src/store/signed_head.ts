@@ -1,5 +1,5 @@
-// A head is the log's last position and seal, signed with a key that lives outside the database:
-// whoever keeps one can tell later whether the log before it was rewritten or cut.
+// A head is the log's last position and seal, signed with a key outside the database: a saved head
+// shows later whether the log before it was rewritten or cut.
 import {
   createPrivateKey,
   createPublicKey,
@@ -65,7 +65,7 @@ export function parseHead(text: string): SignedHead {
   } catch {
     throw new AppError("invalid", "not a saved head: expected position, seal, at, key, signature");
   }
-  if (!isSigned(head)) throw new AppError("invalid", "the head's signature does not fit it");
+  if (!isSigned(head)) throw new AppError("invalid", "the head's signature does not match");
   return head;
 }
 

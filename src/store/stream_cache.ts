@@ -1,5 +1,6 @@
-// Streams as commands read them. A poll is read for every vote, so it is kept. A yes decided on a kept
-// stream is guarded by its version; a no (or "nothing to do") is not, so it is decided again afresh.
+// Caches streams that commands read. Every vote reads its poll, so polls are cached. The version
+// guards an acceptance that was decided on a cached stream; nothing guards a refusal (or "nothing
+// to do"), so that is decided again on a fresh read.
 import type { Recorded } from "$events/mod.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { readStream } from "./read.ts";
@@ -27,7 +28,7 @@ export class StreamCache {
     return events;
   };
 
-  /** Whether a read of it would be answered from memory. */
+  /** Whether a read would be served from memory. */
   has(stream: string): boolean {
     return this.#kept.has(stream);
   }

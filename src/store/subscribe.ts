@@ -1,5 +1,5 @@
 // Live reading from any position: never misses, repeats or reorders, because positions are dense
-// and in commit order. A wake-up only says "look now"; polling stands behind it.
+// and in commit order. A wake-up only triggers a read; polling covers a missed one.
 import type { Recorded } from "$events/mod.ts";
 import { isConnectionError, type Sql } from "../connections/postgres.ts";
 import { type Page, type Readable, readReadable } from "./read.ts";
@@ -9,15 +9,15 @@ export type SubscribeOptions = Page & {
   pollMs?: number;
 };
 
-/** Told when the log grew: in this process by the appender, elsewhere by the database's NOTIFY. */
+/** Signals that the log grew: in this process by the appender, elsewhere by the database's NOTIFY. */
 export class AppendSignal implements AsyncDisposable {
   readonly #waiting = new Set<() => void>();
   #unlisten: (() => Promise<void>) | undefined;
-  #told = 0;
+  #lastNotified = 0;
 
-  /** The last position that a notification has named. */
+  /** The last position named by a notification. */
   get lastNotified(): number {
-    return this.#told;
+    return this.#lastNotified;
   }
 
   wake = (): void => {
@@ -26,19 +26,20 @@ export class AppendSignal implements AsyncDisposable {
   };
 
   /**
-   * What this process wrote itself is told by its appender, with the events. The notification often
-   * comes before COMMIT is answered, and whoever it woke would read them from the log once more.
+   * Ignores notifications of this process' own appends, which its appender signals itself. They
+   * often come before COMMIT is answered, and a woken reader would read those events from the log
+   * once more.
    */
   async listen(sql: Sql, isOwn = (_position: number) => false): Promise<void> {
-    const heard = (position: string) => {
-      this.#told = Math.max(this.#told, Number(position));
+    const onNotify = (position: string) => {
+      this.#lastNotified = Math.max(this.#lastNotified, Number(position));
       if (!isOwn(Number(position))) this.wake();
     };
-    const { unlisten } = await sql.listen("tallybook", heard, this.wake);
+    const { unlisten } = await sql.listen("tallybook", onNotify, this.wake);
     this.#unlisten = unlisten;
   }
 
-  /** Resolves at the next wake-up, after `ms`, or when the signal says stop. */
+  /** Resolves at the next wake-up, after `ms`, or when the signal aborts. */
   next(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
@@ -60,7 +61,7 @@ export class AppendSignal implements AsyncDisposable {
   }
 }
 
-/** Pages of events after a position, for ever; a database that is away is waited for. */
+/** Pages of events after a position, without end; waits while the database is away. */
 export async function* subscribe(
   sql: Sql,
   wakeups: AppendSignal,
@@ -69,7 +70,7 @@ export async function* subscribe(
   const { signal, pollMs = 1000, ...page } = options;
   let after = page.after ?? 0;
   while (!signal?.aborted) {
-    // Asked for before reading: what is appended in between wakes the next wait at once.
+    // Requested before the read: an append in between wakes the next wait at once.
     const waited = new AbortController();
     const either = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
     const woken = wakeups.next(pollMs, either);

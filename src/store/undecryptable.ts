@@ -1,5 +1,6 @@
-// Whose personal fields did not open with the key that is there. Reading happens at the bottom of
-// everything, so, like the log, this is one for the process: it says so once and keeps the names.
+// The streams whose personal fields did not decrypt with their key. Every part of the service reads
+// events, so this is one object per process, like the log: it reports each stream once and keeps
+// its name.
 import { log } from "../log.ts";
 
 const MOST = 1000;

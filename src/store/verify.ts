@@ -1,4 +1,4 @@
-// Holds the log against its own seals, and against a head that somebody kept.
+// Checks the log against its own seals, and against a saved head.
 import type { Sql } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
 import type { Head } from "./signed_head.ts";
@@ -6,14 +6,14 @@ import { findKeys } from "./personal_data.ts";
 import { isUndecryptable, readHead } from "./read.ts";
 import { canonicalOfStored, GENESIS, type Sealable, sealOf } from "./hash_chain.ts";
 
-/** An event whose seal fits, and whose text does not open with the key that is there. */
+/** An event whose seal fits, but whose text does not decrypt with its key. */
 export type Shut = { position: number; subject: string };
 
 export type Verdict =
   | { ok: true; head: Head; unreadable?: Shut[] }
   | { ok: false; position: number; problem: string };
 
-/** As text, because parsing would round what the database can tell apart. */
+/** As text, because parsing would round numbers that the database can tell apart. */
 type Stored = Sealable & { data: string; meta: string; seal: string };
 
 const PAGE = 500;
@@ -30,24 +30,26 @@ export async function verifyLog(sql: Sql, options: VerifyOptions = {}): Promise<
   const { saved, signal, onProgress } = options;
   const head = await readHead(sql);
   let last: Head = { position: 0, seal: GENESIS };
-  const shut: Shut[] = [];
+  const undecryptable: Shut[] = [];
   for await (const rows of pages(sql, head.position)) {
     for (const row of rows) {
-      const problem = misfit(row, last) ?? notAsSaved(row, saved);
+      const problem = problemOf(row, last) ?? notAsSaved(row, saved);
       if (problem) return problem;
       last = row;
     }
-    if (shut.length < MOST_NAMED) shut.push(...await shutIn(sql, rows));
+    if (undecryptable.length < MOST_NAMED) {
+      undecryptable.push(...await findUndecryptable(sql, rows));
+    }
     onProgress?.(last.position, head.position);
     if (signal?.aborted) throw new AppError("unavailable", `interrupted: after ${last.position}`);
   }
   const verdict = await ending(sql, { head, last, saved });
-  return verdict.ok && shut.length > 0
-    ? { ...verdict, unreadable: shut.slice(0, MOST_NAMED) }
+  return verdict.ok && undecryptable.length > 0
+    ? { ...verdict, unreadable: undecryptable.slice(0, MOST_NAMED) }
     : verdict;
 }
 
-async function shutIn(sql: Sql, rows: Stored[]): Promise<Shut[]> {
+async function findUndecryptable(sql: Sql, rows: Stored[]): Promise<Shut[]> {
   const personal = rows.filter(({ data }) => data.includes('"$enc"'));
   const keys = await findKeys(sql, personal.map(({ stream }) => stream));
   return personal.filter((row) => isUndecryptable({ ...row, data: JSON.parse(row.data) }, keys))
@@ -69,7 +71,7 @@ async function* pages(sql: Sql, until: number): AsyncGenerator<Stored[]> {
   }
 }
 
-function misfit(row: Stored, last: Head): Verdict | undefined {
+function problemOf(row: Stored, last: Head): Verdict | undefined {
   const next = last.position + 1;
   if (row.position !== next) return { ok: false, position: next, problem: "removed" };
   const [data, meta] = [canonicalOfStored(row.data), canonicalOfStored(row.meta)];

@@ -1,6 +1,6 @@
-// Follows Nginx's access log: the one source for page views and for how well Nginx's cache does. It
-// is followed by the leader alone. How far the views are in the log says the log itself, in the
-// same append as they; so a crash at any moment counts nothing twice and loses nothing.
+// Reads Nginx's access log: the one source for page views and for the hits of Nginx's cache. Only
+// the leader reads it. The event log stores how far the views are counted, in the same append as
+// the views; so a crash at any moment counts nothing twice and loses nothing.
 import { hash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
@@ -50,7 +50,7 @@ export class AccessLog {
     }
   };
 
-  /** Brings the counts to the end of the log as it is now. */
+  /** Counts up to the current end of the access log. */
   async follow(signal?: AbortSignal): Promise<void> {
     let state = await readState(this.#sql);
     for (const file of await this.#filesFrom(state?.file)) {
@@ -65,7 +65,7 @@ export class AccessLog {
     }
   }
 
-  /** One that was rotated away is finished first; what is not known is begun at its beginning. */
+  /** A file that was rotated away is finished first; an unknown file is read from its beginning. */
   async #filesFrom(id: string | undefined): Promise<File[]> {
     const current = await fileAt(this.#path);
     const files = current ? [current] : [];
@@ -106,7 +106,7 @@ export class AccessLog {
     return next;
   }
 
-  /** False where another holder wrote these down first: then it is looked again. */
+  /** False where another leader wrote these views first: the next round reads again. */
   async #writeViews(views: Map<string, number>, to: State, from: number): Promise<boolean> {
     const { replayed } = await this.#appender.append({
       ...countVisits(views),
@@ -126,7 +126,7 @@ export class AccessLog {
   }
 }
 
-/** How Nginx's cache did since the log began, by kind of address. */
+/** Hits and misses of Nginx's cache since the log began, by kind of address. */
 export async function nginxCounts(sql: Sql): Promise<CacheCounts[]> {
   const state = await readState(sql);
   return Object.entries(state?.counts ?? {}).map(([kind, counts]) => ({ kind, ...counts }))
@@ -148,7 +148,7 @@ async function writeState(sql: Sql, state: State): Promise<void> {
       file = excluded.file, byte_offset = excluded.byte_offset, lookups = excluded.lookups`;
 }
 
-/** A file is known by its first line, which holds a time and a request id: no other begins so. */
+/** A file is identified by its first line: it holds a time and a request id, so no other begins so. */
 async function fileAt(path: string): Promise<File | undefined> {
   try {
     const first = await readChunk(path, 0, 4096);

@@ -1,4 +1,4 @@
-// What a line of Nginx's access log tells: a view of a page, and how its cache did.
+// Reads one line of Nginx's access log: a page view, and the result of the cache lookup.
 import { z } from "zod";
 import { isCachedPath } from "../freshness/cached_paths.ts";
 
@@ -22,7 +22,7 @@ export function parseLine(text: string): Line | undefined {
   }
 }
 
-// Addresses of pages, each written in one way only, so that their number is that of what is there.
+// Addresses of pages, each in one spelling only, so that there are only as many as there are pages.
 const NO_PAGE = /\/results$|\.csv$/;
 
 export function isPage(path: string): boolean {
@@ -30,8 +30,8 @@ export function isPage(path: string): boolean {
 }
 
 /**
- * The page that somebody saw. The guestbook counts in any form, as it shows the count in any form;
- * the others only as pages for people.
+ * The page that was viewed. The guestbook counts in any format, as it shows the count in any
+ * format; other pages count only as HTML.
  */
 export function viewOf(line: Line): string | undefined {
   const { method, uri, status, type, wish } = line;
@@ -41,10 +41,10 @@ export function viewOf(line: Line): string | undefined {
   return isHtml || isHome ? uri : undefined;
 }
 
-// What came by the cache without being looked up there says nothing about it.
+// A request that skipped the lookup says nothing about the cache.
 const LOOKED_UP = ["HIT", "MISS", "EXPIRED", "STALE"];
 
-/** How the cache did, and for which kind of address. */
+/** The result of the cache lookup, and the kind of address. */
 export function lookupOf(line: Line): { kind: string; hit: boolean } | undefined {
   if (!LOOKED_UP.includes(line.cache)) return undefined;
   return { kind: kindOfPath(line.uri), hit: line.cache === "HIT" };

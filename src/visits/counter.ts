@@ -1,6 +1,6 @@
-// Views are counted in Redis (in memory without it) and written to the log every few seconds. What
-// is being written is set aside under a name first, and that name is the append's idempotency key:
-// a crash between the two counts nothing twice and loses nothing.
+// Counts views in Redis (in memory without it) and writes them to the log every few seconds. Counts
+// to be written are set aside under a name first, and that name is the append's idempotency key: a
+// crash between the two counts nothing twice and loses nothing.
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { isUnanswered, type RedisClient } from "../connections/redis.ts";
@@ -19,7 +19,7 @@ export const FLUSH_MS = 2000;
 const WAIT_FOR_FLUSH_MS = 50;
 const RECENT_MS = 1000;
 
-// Sets aside what was counted so far, unless something is set aside already, and gives it its name.
+// Sets aside the counts so far under a name, unless some are set aside already.
 const TAKE = `
 if redis.call('EXISTS', KEYS[2]) == 0 then
   if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
@@ -39,7 +39,7 @@ type Aside = { name: string; counts: Counts };
 export class Visits implements AsyncDisposable {
   readonly #link: RedisClient | undefined;
   readonly #appender: Appender;
-  /** Counted by this process because Redis was not there. */
+  /** Counted by this process while Redis was unavailable. */
   #counted: Counts = new Map();
   #aside: Aside[] = [];
   readonly #shown: HighWaterMarks;
@@ -60,31 +60,31 @@ export class Visits implements AsyncDisposable {
     try {
       await this.#link.run((redis) => redis.hincrby(PENDING, page, by));
     } catch (error) {
-      // What only took too long is on its way to Redis, and would be counted twice.
+      // A command that only took too long may still reach Redis, and would be counted twice.
       if (!isUnanswered(error)) add(this.#counted, page, by);
     }
   }
 
   /**
-   * What the log knows and what it does not know yet, in this order: what is on its way between the
-   * two is missing for a moment, never counted twice; meanwhile the highest total shown so far stands.
-   * That is shared, as another replica may have lost its Redis and know of neither.
+   * Adds up the views in the log and those not in it yet, in this order: a view on its way between
+   * the two is missing for a moment, never counted twice; meanwhile the highest total shown so far
+   * stands. That total is shared, as another replica may have lost its Redis and know of neither.
    */
   async total(page: string, known: () => Promise<number>): Promise<number> {
     if (this.#busy > 0) await Promise.race([this.#flushing, delay(WAIT_FOR_FLUSH_MS)]);
     const [written, shown] = await Promise.all([known(), this.#shown.read(page)]);
-    const pending = await this.#asked((redis) => redis.hget(PENDING, page));
+    const pending = await this.#quietly((redis) => redis.hget(PENDING, page));
     const total = written + (this.#counted.get(page) ?? 0) + Number(pending ?? 0);
     const least = Math.max(written, shown);
     return total > least && await this.#shown.raise(page, total) ? total : least;
   }
 
-  /** A total that is about to be answered, though it was not asked for here. */
+  /** Records a total that is about to be answered, though it was not read here. */
   async showed(page: string, total: number): Promise<void> {
     await this.#shown.raise(page, total);
   }
 
-  /** A total that was asked for less than a second ago, or is being asked for. */
+  /** A total that was read less than a second ago, or is being read. */
   recent(page: string, read: () => Promise<number>): Promise<number> {
     const kept = this.#recent.get(page);
     if (kept && kept.until > performance.now()) return kept.total;
@@ -94,7 +94,7 @@ export class Visits implements AsyncDisposable {
     return total;
   }
 
-  /** Runs on the follower's holder; what a process kept itself it writes down on its own. */
+  /** Runs on the leader; each process writes the counts it keeps in memory itself. */
   job: Job = async ({ signal }) => {
     while (!signal.aborted) {
       await delay(FLUSH_MS, signal);
@@ -117,7 +117,10 @@ export class Visits implements AsyncDisposable {
     return this.#flushing;
   }
 
-  /** Kept under its name until it is written: an append whose outcome is not known is no loss. */
+  /**
+   * Keeps counts under their name until they are written: an append with unknown outcome loses
+   * nothing.
+   */
   async #flushOwn(): Promise<void> {
     if (this.#counted.size > 0) {
       this.#aside.push({ name: randomUUID(), counts: this.#counted });
@@ -130,7 +133,7 @@ export class Visits implements AsyncDisposable {
   }
 
   async #flushRedis(): Promise<void> {
-    const taken = await this.#asked((redis) =>
+    const taken = await this.#quietly((redis) =>
       redis.eval(TAKE, 3, PENDING, TAKEN, NAME, randomUUID())
     );
     const [name, pairs] = Array.isArray(taken) ? taken : [];
@@ -138,7 +141,7 @@ export class Visits implements AsyncDisposable {
     const counts: Counts = new Map();
     for (let i = 0; i < pairs.length; i += 2) counts.set(String(pairs[i]), Number(pairs[i + 1]));
     await this.#write({ name, counts });
-    await this.#asked((redis) => redis.eval(FORGET, 2, TAKEN, NAME, name));
+    await this.#quietly((redis) => redis.eval(FORGET, 2, TAKEN, NAME, name));
   }
 
   async #write({ name, counts }: Aside): Promise<void> {
@@ -150,7 +153,7 @@ export class Visits implements AsyncDisposable {
   }
 
   /** Undefined where Redis did not answer. */
-  async #asked<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result | undefined> {
+  async #quietly<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result | undefined> {
     if (!this.#link?.isAvailable) return undefined;
     try {
       return await this.#link.run(work);

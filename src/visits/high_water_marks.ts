@@ -1,5 +1,5 @@
-// The highest totals that were shown, so that none goes backwards for a reader who comes to another
-// replica next. Where there is but one process, it remembers them itself.
+// The highest totals shown, so that none goes backwards for a reader who comes to another replica
+// next. A single process keeps them in memory.
 import type { Sql } from "../connections/postgres.ts";
 import { reason } from "../errors.ts";
 import { log } from "../log.ts";
@@ -9,7 +9,7 @@ const MAX_PAGES = 10_000;
 type Totals = Map<string, number>;
 
 export class HighWaterMarks {
-  /** Undefined where no other process shows any. */
+  /** Undefined where no other process shows totals. */
   readonly #shared: Sql | undefined;
   #own: Totals = new Map();
   #waiting: Totals = new Map();
@@ -27,14 +27,14 @@ export class HighWaterMarks {
     return row?.total ?? 0;
   }
 
-  /** Before it is shown. False where that could not be written down: then it must not be. */
+  /** Called before the total is shown. False where it could not be saved: it must not be shown then. */
   async raise(page: string, total: number): Promise<boolean> {
     if (!this.#shared) {
       if (this.#own.size > MAX_PAGES) this.#own.clear();
       return raiseIn(this.#own, page, total);
     }
     raiseIn(this.#waiting, page, total);
-    // Those who come while one is under way go together into the next.
+    // Totals raised while a write is under way go together into the next one.
     this.#next ??= this.#writing.then(() => this.#writing = this.#write());
     return await this.#next;
   }
@@ -59,8 +59,9 @@ function raiseIn(totals: Totals, page: string, total: number): true {
 }
 
 /**
- * In one order, so that two replicas never wait for each other. It need not outlive a crash of the
- * database, and so no reader waits for the disk: the setting ends with this statement.
+ * Writes in a fixed order, so that two replicas never wait for each other. The totals need not
+ * survive a crash of the database, so no reader waits for the disk: the setting ends with this
+ * statement.
  */
 async function writeTotals(sql: Sql, totals: Totals): Promise<void> {
   const rows = [...totals].sort(([a], [b]) => a < b ? -1 : 1);
