@@ -5,7 +5,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { opened } from "../support/database.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -15,7 +15,7 @@ const GONE_MS = 60_000;
 
 describe("erased, deleted and hidden text", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   const secrets = { erased: "Erasmus-7f3a", deleted: "Delia-91bc", hidden: "Hidalgo-44de" };
   const found: string[] = [];
   let paths: string[] = [];
@@ -25,7 +25,7 @@ describe("erased, deleted and hidden text", () => {
       replicas: 2,
       env: { RATE_LIMIT: "off", PUBLIC_URL: "http://guestbook.example" },
     });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     const admin = { authorization: `Bearer ${stack.secrets.ADMIN_TOKEN}` };
     const idOf = ({ text }: { text: string }) => Number(JSON.parse(text).id);
     const sign = async (name: string) =>

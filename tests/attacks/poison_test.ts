@@ -11,7 +11,7 @@ import { canonicalOfStored, sealOf } from "$src/store/hash_chain.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";
-import type { Client } from "../support/api.ts";
+import type { ApiClient } from "../support/api.ts";
 import { openService } from "../support/service.ts";
 import { trial } from "../support/trial.ts";
 import { waitFor } from "../support/until.ts";
@@ -93,7 +93,7 @@ function isDeep(data: unknown): boolean {
   return JSON.stringify(data).includes("[".repeat(1000));
 }
 
-async function look(client: Client, at: number, why: string): Promise<void> {
+async function look(client: ApiClient, at: number, why: string): Promise<void> {
   for (const path of PATHS) {
     for (const accept of ["application/json", "text/html"]) {
       const answer = await client.get(path.replace("AT", String(at)), { accept });
@@ -102,7 +102,7 @@ async function look(client: Client, at: number, why: string): Promise<void> {
   }
 }
 
-async function write(client: Client, n: number, why: string): Promise<void> {
+async function write(client: ApiClient, n: number, why: string): Promise<void> {
   const calls: [string, unknown][] = [
     ["/sign", { name: `Ada ${n}`, message: "goes on" }],
     ["/users", { name: "Ada", email: `ada${n}@example.org` }],

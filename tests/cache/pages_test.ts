@@ -3,25 +3,25 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import postgres from "postgres";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { readLog } from "../support/access_log.ts";
-import { type Answer, Client } from "../support/client.ts";
+import { CacheStatusClient, type CacheStatusResponse } from "../support/client.ts";
 import { waitFor } from "../support/until.ts";
 
 const BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 describe("the service behind its caches", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
 
   before(async () => {
     stack = await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
   });
   after(async () => {
     client[Symbol.dispose]();
     await stack[Symbol.asyncDispose]();
   });
 
-  const hit = (path: string, accept?: string): Promise<Answer> =>
+  const hit = (path: string, accept?: string): Promise<CacheStatusResponse> =>
     waitFor(async () => {
       const answer = await client.get(path, accept);
       return answer.cache === "HIT" && answer;
@@ -230,7 +230,7 @@ async function fetchJson(url: string): Promise<unknown> {
   return await (await fetch(url, { headers: { accept: "application/json" } })).text();
 }
 
-async function visits(client: Client, page: string): Promise<number> {
+async function visits(client: CacheStatusClient, page: string): Promise<number> {
   return JSON.parse((await client.get(`/visits?page=${page}`)).text).visits;
 }
 

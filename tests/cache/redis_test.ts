@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { type Load, underLoad } from "../support/load.ts";
 import { waitFor } from "../support/until.ts";
 import { distribution } from "../freshness/trial.ts";
@@ -18,7 +18,7 @@ describe("when Redis fails in the middle of load", () => {
 
   before(async () => {
     stack = await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
-    using client = new Client(stack.url);
+    using client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
   });
   after(() => stack[Symbol.asyncDispose]());
@@ -81,8 +81,8 @@ describe("when Redis fails in the middle of load", () => {
   }
 
   it("a write that it slept through is there when it wakes", async () => {
-    using client = new Client(stack.url);
-    const lookers = stack.appUrls.map((url) => new Client(url));
+    using client = new CacheStatusClient(stack.url);
+    const lookers = stack.appUrls.map((url) => new CacheStatusClient(url));
     for (let round = 0; round < 3; round++) {
       const name = `slept through ${round}.`;
       for (const looker of lookers) await looker.get("/items/1");

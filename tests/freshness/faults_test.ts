@@ -6,7 +6,7 @@ import { delay } from "$src/async/delay.ts";
 import { type ManagedProcess, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { holderOf } from "../faults/faults.ts";
 import { healthy } from "../faults/outcome.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { opened } from "../support/database.ts";
 import { type Load, underLoad } from "../support/load.ts";
 import { report } from "../support/report.ts";
@@ -21,7 +21,7 @@ const FROZEN_MS = 4000;
 
 describe("a write, and what is lost on the way to its readers", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   let proxy: VersionsProxy;
 
   before(async () => {
@@ -31,7 +31,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       env: { RATE_LIMIT: "off", NGINX_URL: proxy.url },
     });
     proxy.target = stack.insideUrl;
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
     await untilCached();
   });
@@ -79,7 +79,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       return "lose";
     };
     const written = `written and lost ${crypto.randomUUID()}`;
-    const direct = new Client(`http://127.0.0.1:${app.port}`);
+    const direct = new CacheStatusClient(`http://127.0.0.1:${app.port}`);
     const answer = direct.send("PUT", "/items/1", { name: written }).catch(() => undefined);
     await raising.promise;
     await using database = opened(stack.ownerDatabaseUrl, 1);
@@ -193,7 +193,7 @@ describe("a write, and what is lost on the way to its readers", () => {
     // Its files stay, and its versions begin again at zero.
     for (let round = 0; round < 3; round++) {
       await untilCached();
-      const direct = new Client(stack.appUrls[0] ?? "");
+      const direct = new CacheStatusClient(stack.appUrls[0] ?? "");
       await stack.nginx.kill();
       await direct.send("PUT", "/items/1", { name: `restarted ${round}` });
       await stack.nginx.start();

@@ -3,7 +3,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { upstreamServers } from "$src/cli/stack/nginx.ts";
 import { distribution, freshnessTrial } from "./trial.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { underLoad } from "../support/load.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { report } from "../support/report.ts";
@@ -17,7 +17,7 @@ const isLoad = ({ headers }: Request) => headers.has("x-tallybook-load");
 
 describe("between Nginx and the app", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   const ways: SlowWay[] = [];
   let holdBack: HoldBack = () => 0;
   const held = () => ways.reduce((sum, way) => sum + way.held, 0);
@@ -28,7 +28,7 @@ describe("between Nginx and the app", () => {
       replicas: 2,
       env: { RATE_LIMIT: "off", VISIBLE_WAIT_MS: "3000" },
     });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
     ways.push(...stack.appUrls.map((url) => slowWay(url, (request) => holdBack(request))));
     await leadTo(stack, ways.map(({ port }) => port));
@@ -47,7 +47,7 @@ describe("between Nginx and the app", () => {
       let left = 1;
       holdBack = (request) =>
         isLoad(request) && request.url.endsWith(`/items/${id}`) && left-- > 0 ? 200 : 0;
-      using slow = new Client(stack.url);
+      using slow = new CacheStatusClient(stack.url);
       const reading = slow.get(`/items/${id}`);
       await waitFor(() => held() > before);
       const written = await client.send("PUT", `/items/${id}`, { name: "new" });
@@ -117,7 +117,7 @@ describe("between Nginx and the app", () => {
   });
 
   it("writes go on without Nginx, and nothing stale is left when it is back", async () => {
-    const direct = new Client(stack.appUrls[0] ?? "");
+    const direct = new CacheStatusClient(stack.appUrls[0] ?? "");
     await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
     await stack.nginx.pause();
     // Answered as pending until its copies have ended; after that no writer waits for it any more.

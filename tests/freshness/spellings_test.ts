@@ -3,18 +3,18 @@
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 
 const ACCEPTS = ["text/html", "application/json", "*/*", "application/json;q=0.9, */*;q=0.1"];
 
 describe("a page that is asked for in an odd spelling", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   let id: number;
 
   before(async () => {
     stack = await startStack({ env: { RATE_LIMIT: "off" } });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     id = JSON.parse((await client.send("POST", "/items", { name: "first" })).text).id;
   });
   after(async () => {

@@ -1,6 +1,6 @@
 // Write, and at once read from elsewhere, over and over, while others read all the while.
 import { type Stack } from "$src/cli/stack/mod.ts";
-import { type Answer, Client } from "../support/client.ts";
+import { CacheStatusClient, type CacheStatusResponse } from "../support/client.ts";
 
 export type Trial = {
   writes: number;
@@ -13,8 +13,8 @@ export type Trial = {
 };
 
 type Round = {
-  write: (client: Client) => Promise<Answer>;
-  reads: { path: string; accept: string; shows: (answer: Answer) => boolean }[];
+  write: (client: CacheStatusClient) => Promise<CacheStatusResponse>;
+  reads: { path: string; accept: string; shows: (answer: CacheStatusResponse) => boolean }[];
 };
 
 const READERS = 8;
@@ -24,8 +24,8 @@ const JSON_ = "application/json";
 const PATHS = ["/", "/entries", "/users", "/users/1", "/results", "/polls/1", "/items", "/items/1"];
 
 export async function freshnessTrial(stack: Stack, rounds: number): Promise<Trial> {
-  using writer = new Client(stack.url);
-  using looker = new Client(stack.url);
+  using writer = new CacheStatusClient(stack.url);
+  using looker = new CacheStatusClient(stack.url);
   await firstOfAll(writer);
   const trial: Trial = { writes: 0, pending: 0, stale: [], answered: [], seen: [], reads: 0 };
   const budget = new Budget();
@@ -50,15 +50,18 @@ export type Hits = { reads: number; hits: number; stale: string[] };
 
 /** Each write changes one of so many pages, every other one of which is read as HTML. */
 export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
-  using writer = new Client(stack.url);
-  using looker = new Client(stack.url);
+  using writer = new CacheStatusClient(stack.url);
+  using looker = new CacheStatusClient(stack.url);
   const pages: { path: string; accept: string }[] = [];
   for (let i = 0; i < PAGES; i++) {
     const { text } = await writer.send("POST", "/items", { name: `page ${i}` });
     pages.push({ path: `/items/${JSON.parse(text).id}`, accept: i % 2 ? HTML : JSON_ });
   }
   const seen: Hits = { reads: 0, hits: 0, stale: [] };
-  const read = async (client: Client, page = pages[Math.floor(Math.random() * PAGES)]) => {
+  const read = async (
+    client: CacheStatusClient,
+    page = pages[Math.floor(Math.random() * PAGES)],
+  ) => {
     const answer = await client.get(page?.path ?? "/", page?.accept);
     seen.reads++;
     if (answer.cache === "HIT") seen.hits++;
@@ -66,7 +69,7 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   };
   const budget = new Budget();
   const reading = Array.from({ length: HIT_READERS }, async () => {
-    using client = new Client(stack.url);
+    using client = new CacheStatusClient(stack.url);
     while (await budget.take()) await read(client);
   });
   for (let i = 0; i < writes; i++) {
@@ -82,18 +85,23 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   return seen;
 }
 
-async function votesNow(client: Client): Promise<number> {
+async function votesNow(client: CacheStatusClient): Promise<number> {
   return sumOf((await client.get("/results?now")).text);
 }
 
-async function firstOfAll(client: Client): Promise<void> {
+async function firstOfAll(client: CacheStatusClient): Promise<void> {
   await client.send("POST", "/users", { name: "first", email: "first@example.com" });
   await client.send("POST", "/items", { name: "first", description: "first" });
 }
 
 async function once(
   { write, reads }: Round,
-  { writer, looker, trial, i }: { writer: Client; looker: Client; trial: Trial; i: number },
+  { writer, looker, trial, i }: {
+    writer: CacheStatusClient;
+    looker: CacheStatusClient;
+    trial: Trial;
+    i: number;
+  },
 ): Promise<void> {
   const asked = performance.now();
   const written = await write(writer);
@@ -119,7 +127,7 @@ async function once(
 
 function roundOf(i: number, votes: number): Round {
   const name = `round ${i}.`;
-  const showsName = (answer: Answer) => answer.text.includes(name);
+  const showsName = (answer: CacheStatusResponse) => answer.text.includes(name);
   if (i % 4 === 0) {
     return {
       write: (client) => client.send("POST", "/sign", { name, message: "hello" }),
@@ -201,7 +209,7 @@ class Budget {
 }
 
 async function readOn(url: string, budget: Budget, trial: Trial): Promise<void> {
-  using client = new Client(url);
+  using client = new CacheStatusClient(url);
   // Every reader has signed: their cookies must keep nobody from the cache.
   await client.send("POST", "/sign", { name: "reader", message: "hello" });
   for (let i = 0; await budget.take(); i++) {

@@ -7,7 +7,7 @@ import { trial } from "../support/trial.ts";
 import fc from "fast-check";
 import { z } from "zod";
 import { endpoints } from "$src/app.ts";
-import { type Answer, Client } from "../support/api.ts";
+import { ApiClient, type ApiResponse } from "../support/api.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 import { serverUrl } from "../support/database.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
@@ -74,7 +74,11 @@ describe("the document", () => {
   }
 
   /** Whether the answer is one that the document says this call may give. */
-  function assertDocumented({ path, method, operation }: Call, answer: Answer, what: string): void {
+  function assertDocumented(
+    { path, method, operation }: Call,
+    answer: ApiResponse,
+    what: string,
+  ): void {
     seen.add(answer.status);
     const place = `${method} ${path} -> ${answer.status}: ${what}\n${answer.text.slice(0, 300)}`;
     assert(answer.status < 500, place);
@@ -240,11 +244,11 @@ describe("the document", () => {
 
   async function send(
     { call, path, body, as, headers, who }: Made,
-    visitor: Client,
-  ): Promise<Answer> {
+    visitor: ApiClient,
+  ): Promise<ApiResponse> {
     const client = who === "visitor"
       ? visitor
-      : new Client(service.url, who === "admin" ? ADMIN_TOKEN : undefined);
+      : new ApiClient(service.url, who === "admin" ? ADMIN_TOKEN : undefined);
     // Made-up tokens are guesses: each from an address of its own.
     if (call.path === "/admin/login") headers = { "x-forwarded-for": crypto.randomUUID() };
     const method = call.method.toUpperCase();
@@ -349,7 +353,7 @@ describe("the document", () => {
 
   it("and its service show every status of the API", async () => {
     const client = service.client();
-    const note = async (answer: Promise<Answer>) => seen.add((await answer).status);
+    const note = async (answer: Promise<ApiResponse>) => seen.add((await answer).status);
     const id = Number((await client.post("/items", { name: "x" })).get("id"));
     await note(client.get(`/items/${id}`));
     await note(client.post("/items", { name: "x" }));

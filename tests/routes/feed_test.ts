@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { guestbook } from "$projections/guestbook.ts";
 import { replay } from "$src/projector/replay.ts";
-import { type Answer, idOf } from "../support/api.ts";
+import { type ApiResponse, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
 type Dates = { id: number; updated: string; published: string };
@@ -12,7 +12,7 @@ const inside = (xml: string, name: string) =>
   xml.match(new RegExp(`<${name}>([^<]*)</${name}>`))?.[1] ?? `no ${name}`;
 
 /** When the feed itself changed last, and each entry of it. */
-function datesOf({ text }: Answer): { updated: string; entries: Dates[] } {
+function datesOf({ text }: ApiResponse): { updated: string; entries: Dates[] } {
   const entries = (text.match(/<entry>.*?<\/entry>/gs) ?? []).map((entry) => ({
     id: Number(inside(entry, "id").split("/").at(-1)),
     updated: inside(entry, "updated"),
@@ -30,7 +30,7 @@ describe("the feed", () => {
 
   const feed = (etag?: string) =>
     service.client().get("/feed.atom", etag === undefined ? undefined : { "if-none-match": etag });
-  const tagOf = ({ headers }: Answer) => headers.get("etag") ?? "none";
+  const tagOf = ({ headers }: ApiResponse) => headers.get("etag") ?? "none";
 
   /** When each event of an entry happened, as the log has it. */
   async function times(id: number): Promise<string[]> {

@@ -1,7 +1,7 @@
 // Forms of a browser without script: which version they were filled from, and what that is good for.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { type Client, idOf } from "../support/api.ts";
+import { type ApiClient, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
 const HTML = { accept: "text/html" };
@@ -10,7 +10,7 @@ const PROBLEM = "application/problem+json";
 type Subject = {
   noun: string;
   /** Makes one; answers the page that has its forms, and where they go to. */
-  make: (service: Service) => Promise<{ client: Client; page: string; action: string }>;
+  make: (service: Service) => Promise<{ client: ApiClient; page: string; action: string }>;
   first: Record<string, string>;
   second: Record<string, string>;
   /** All that was typed, and where it can go when what it was for is gone. */

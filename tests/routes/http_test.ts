@@ -1,7 +1,7 @@
 // What every call has in common: keys, tags, pages, methods, bodies, origins.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { type Answer, idOf } from "../support/api.ts";
+import { type ApiResponse, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 
 describe("every call", () => {
@@ -222,7 +222,7 @@ describe("every call", () => {
     async function walk(path: string): Promise<number[]> {
       const ids: number[] = [];
       for (let next: string | undefined = path; next !== undefined;) {
-        const answer: Answer = await service.client().get(next);
+        const answer: ApiResponse = await service.client().get(next);
         assertEquals(answer.status, 200);
         const rows = answer.get() as { id: number }[];
         ids.push(...rows.map(({ id }) => id));

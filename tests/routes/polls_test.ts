@@ -5,7 +5,7 @@ import { isSigned, parseHead } from "$src/store/signed_head.ts";
 import { replay } from "$src/projector/replay.ts";
 import { polls as projection } from "$projections/polls.ts";
 import { isCounted } from "$projections/votes.ts";
-import { type Answer, type Client, fieldsOf, idOf } from "../support/api.ts";
+import { type ApiClient, type ApiResponse, fieldsOf, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -15,7 +15,7 @@ function soon(ms: number): string {
   return new Date(Date.now() + ms).toISOString();
 }
 
-function countsOf(answer: Answer): Record<string, number> {
+function countsOf(answer: ApiResponse): Record<string, number> {
   const { options } = answer.get() as Counted;
   return Object.fromEntries(options.map(({ id, votes }) => [id, votes]));
 }
@@ -34,7 +34,7 @@ describe("polls", () => {
     return idOf(answer);
   }
 
-  async function voted(poll: number, option: string | string[]): Promise<[Client, Answer]> {
+  async function voted(poll: number, option: string | string[]): Promise<[ApiClient, ApiResponse]> {
     const client = service.client();
     return [client, await client.post(`/polls/${poll}/votes`, { option })];
   }
@@ -309,7 +309,7 @@ describe("polls", () => {
       const poll = await open();
       const voters = await Promise.all(Array.from({ length: 20 }, () => voted(poll, "1")));
       let moving = true;
-      const move = async ([client]: [Client, Answer], i: number) => {
+      const move = async ([client]: [ApiClient, ApiResponse], i: number) => {
         for (let n = i; moving; n++) {
           await client.post(`/polls/${poll}/votes`, { option: String(n % 3 + 1) });
         }
@@ -327,7 +327,7 @@ describe("polls", () => {
   describe("as of a position", () => {
     it("are what a replay up to it gives, and may be kept for ever", async () => {
       const poll = await open();
-      const steps: { position: number; results: Answer }[] = [];
+      const steps: { position: number; results: ApiResponse }[] = [];
       const note = async () => {
         const results = await service.client().get(`/polls/${poll}/results`);
         const head = await service.client().get("/health");
@@ -367,7 +367,7 @@ describe("polls", () => {
   describe("results", () => {
     const places = ["/results", "/results.csv", "/ballots", "/results?asOf=HEAD"];
 
-    async function shownAt(poll: number, client: Client): Promise<boolean[]> {
+    async function shownAt(poll: number, client: ApiClient): Promise<boolean[]> {
       const position = (await client.get("/health")).get("position");
       const statuses = await Promise.all(places.map(async (place) => {
         const path = `/polls/${poll}${place.replace("HEAD", String(position))}`;

@@ -14,7 +14,7 @@ import { readEvents, readStored } from "$src/store/read.ts";
 import { canonical, sealOf } from "$src/store/hash_chain.ts";
 import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { verifyLog } from "$src/store/verify.ts";
-import { type Client, idOf } from "../support/api.ts";
+import { type ApiClient, idOf } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
@@ -69,7 +69,7 @@ describe("what a later version adds to an event", () => {
   let entry: number;
   let poll: number;
   let position: number;
-  let visitor: Client;
+  let visitor: ApiClient;
 
   before(async () => {
     service = await openService();

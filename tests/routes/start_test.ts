@@ -4,7 +4,7 @@ import { describe, it } from "@std/testing/bdd";
 import { addSample } from "$src/sample_data.ts";
 import { adminTokenDigest, digest, firstAdminToken } from "$src/security/secrets.ts";
 import { exportEvents, importEvents } from "$src/store/export_import.ts";
-import { Client } from "../support/api.ts";
+import { ApiClient } from "../support/api.ts";
 import { ADMIN_TOKEN, openPlace, openService } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -72,7 +72,9 @@ describe("the admin", () => {
     assertEquals(await adminTokenDigest(config, services.sql), digest(token));
     const rows = await place.owner`select value from settings`;
     assert(!rows.some(({ value }) => String(value).includes(token)));
-    await waitFor(async () => (await new Client(service.url, token).get("/events")).status === 200);
+    await waitFor(async () =>
+      (await new ApiClient(service.url, token).get("/events")).status === 200
+    );
   });
 
   it("logs in by a form, and out, and is told nothing but no otherwise", async () => {
@@ -131,7 +133,9 @@ describe("the admin", () => {
     await using service = await openService();
     const statuses: number[] = [];
     for (let i = 0; i < 12; i++) {
-      const answer = await new Client(service.url, `wrong ${i}`.replace(" ", "-")).get("/events");
+      const answer = await new ApiClient(service.url, `wrong ${i}`.replace(" ", "-")).get(
+        "/events",
+      );
       statuses.push(answer.status);
     }
     assertEquals(statuses, [...Array(10).fill(401), 429, 429]);

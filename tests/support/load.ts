@@ -1,7 +1,7 @@
 // Readers and a writer that go on while something is done to the stack. The writer holds every
 // answered write against a read from elsewhere.
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { Client } from "./client.ts";
+import { CacheStatusClient } from "./client.ts";
 
 export type Load = {
   reads: number[];
@@ -24,15 +24,17 @@ export async function underLoad(
   const over = new AbortController();
   const urls = onlyNginx ? [stack.url] : [stack.url, ...stack.appUrls];
   const reading = Array.from({ length: readers }, async (_, i) => {
-    using client = new Client(i % 2 === 0 ? stack.url : urls[i % urls.length] ?? stack.url);
+    using client = new CacheStatusClient(
+      i % 2 === 0 ? stack.url : urls[i % urls.length] ?? stack.url,
+    );
     for (let turn = i; !over.signal.aborted; turn++) {
       await read(client, PATHS[turn % PATHS.length] ?? "/", load);
       await new Promise((done) => setTimeout(done, pauseMs));
     }
   });
   const writing = (async () => {
-    using writer = new Client(stack.url);
-    const lookers = urls.map((url) => new Client(url));
+    using writer = new CacheStatusClient(stack.url);
+    const lookers = urls.map((url) => new CacheStatusClient(url));
     for (let turn = 0; !over.signal.aborted; turn++) await write(writer, lookers, turn, load);
     for (const looker of lookers) looker[Symbol.dispose]();
   })();
@@ -45,7 +47,7 @@ export async function underLoad(
   return load;
 }
 
-async function read(client: Client, path: string, load: Load): Promise<void> {
+async function read(client: CacheStatusClient, path: string, load: Load): Promise<void> {
   const asked = performance.now();
   try {
     const { status } = await client.get(path);
@@ -56,7 +58,12 @@ async function read(client: Client, path: string, load: Load): Promise<void> {
   load.reads.push(performance.now() - asked);
 }
 
-async function write(writer: Client, lookers: Client[], turn: number, load: Load): Promise<void> {
+async function write(
+  writer: CacheStatusClient,
+  lookers: CacheStatusClient[],
+  turn: number,
+  load: Load,
+): Promise<void> {
   const name = `turn ${turn}.`;
   const asked = performance.now();
   const written = await writer.send("PUT", "/items/1", { name });

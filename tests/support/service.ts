@@ -14,7 +14,7 @@ import { migrate } from "$src/store/migrate.ts";
 import { type ManagedProcess, ProcessGroup } from "$src/cli/stack/mod.ts";
 import { createRedis } from "$src/cli/stack/redis.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
-import { Client } from "./api.ts";
+import { ApiClient } from "./api.ts";
 import { freshDatabase } from "./database.ts";
 
 export const ADMIN_TOKEN = "the-admin-token-of-tests";
@@ -24,8 +24,8 @@ export type Replica = AsyncDisposable & {
   url: string;
   config: Config;
   services: Services;
-  client(): Client;
-  admin(): Client;
+  client(): ApiClient;
+  admin(): ApiClient;
 };
 
 export type Place = AsyncDisposable & {
@@ -120,8 +120,8 @@ async function openReplica(settings: Settings): Promise<Replica> {
     url,
     config,
     services,
-    client: () => new Client(url),
-    admin: () => new Client(url, ADMIN_TOKEN),
+    client: () => new ApiClient(url),
+    admin: () => new ApiClient(url, ADMIN_TOKEN),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   };
 }
