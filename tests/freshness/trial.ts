@@ -1,4 +1,4 @@
-// Write, and at once read from elsewhere, over and over, while others read all the while.
+// Repeats a write and at once a read by another client, while other readers go on.
 import { type Stack } from "$src/cli/stack/mod.ts";
 import { CacheStatusClient, type CacheStatusResponse } from "../support/client.ts";
 
@@ -6,7 +6,7 @@ export type Trial = {
   writes: number;
   pending: number;
   stale: string[];
-  /** Milliseconds of each write, and from its answer to the first read that shows it. */
+  /** Milliseconds of each write, and from its response to the first read that shows it. */
   answered: number[];
   seen: number[];
   reads: number;
@@ -43,12 +43,12 @@ export async function freshnessTrial(stack: Stack, rounds: number): Promise<Tria
 }
 
 const PAGES = 20;
-// Few, as readers who miss a page at the same moment are a miss each.
+// Few, as readers that miss a page at the same moment count as a miss each.
 const HIT_READERS = 4;
 
 export type Hits = { reads: number; hits: number; stale: string[] };
 
-/** Each write changes one of so many pages, every other one of which is read as HTML. */
+/** Each write changes one of PAGES pages, every other one of which is read as HTML. */
 export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   using writer = new CacheStatusClient(stack.url);
   using looker = new CacheStatusClient(stack.url);
@@ -150,7 +150,7 @@ function roundOf(i: number, votes: number): Round {
     };
   }
   if (i % 4 === 2) {
-    // Each time a new voter's: the sum says whether a vote is there.
+    // Each vote is a new voter's, so the sum shows whether it is counted.
     return {
       write: (client) => {
         client.forgetCookies();
@@ -182,7 +182,7 @@ function sumOf(text: string): number {
   return votes.reduce((sum: number, each) => sum + Number(each), 0);
 }
 
-/** So many reads for each write, whoever makes them. */
+/** A number of reads for each write, shared by all readers. */
 class Budget {
   #left = 0;
   #ended = false;
@@ -210,7 +210,7 @@ class Budget {
 
 async function readOn(url: string, budget: Budget, trial: Trial): Promise<void> {
   using client = new CacheStatusClient(url);
-  // Every reader has signed: their cookies must keep nobody from the cache.
+  // Every reader has signed: their cookies must not keep them from the cache.
   await client.send("POST", "/sign", { name: "reader", message: "hello" });
   for (let i = 0; await budget.take(); i++) {
     const path = PATHS[Math.floor(Math.random() * PATHS.length)] ?? "/";

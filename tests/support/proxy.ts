@@ -25,10 +25,10 @@ export function proxyTo(target: string, delayMs = 0): Proxy {
   }
 
   async function accept(from: Deno.Listener): Promise<void> {
-    for await (const near of from) void carry(near).catch(() => undefined);
+    for await (const near of from) void forward(near).catch(() => undefined);
   }
 
-  async function carry(near: Deno.Conn): Promise<void> {
+  async function forward(near: Deno.Conn): Promise<void> {
     open.add(near);
     const far = await Deno.connect({ hostname, port: Number(port) });
     open.add(far);

@@ -15,7 +15,7 @@ export type VersionsProxy = AsyncDisposable & {
 };
 
 export function versionsProxy(): VersionsProxy {
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, carry);
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, forward);
   const proxy: VersionsProxy = {
     url: `http://127.0.0.1:${server.addr.port}`,
     target: undefined,
@@ -25,7 +25,7 @@ export function versionsProxy(): VersionsProxy {
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 
-  async function carry(request: Request): Promise<Response> {
+  async function forward(request: Request): Promise<Response> {
     const body = await request.text();
     const isLost = await proxy.before(body) === "lose";
     if (isLost || proxy.isCut || proxy.target === undefined) {
