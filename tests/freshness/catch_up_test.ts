@@ -1,4 +1,4 @@
-// What the leader does in normal operation, and when a replica fails to invalidate.
+// The leader's catch-up in normal operation, and when a replica fails to invalidate.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { delay } from "$src/async/delay.ts";

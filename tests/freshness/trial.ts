@@ -25,17 +25,17 @@ const PATHS = ["/", "/entries", "/users", "/users/1", "/results", "/polls/1", "/
 
 export async function freshnessTrial(stack: Stack, rounds: number): Promise<Trial> {
   using writer = new CacheStatusClient(stack.url);
-  using looker = new CacheStatusClient(stack.url);
+  using checker = new CacheStatusClient(stack.url);
   await firstOfAll(writer);
   const trial: Trial = { writes: 0, pending: 0, stale: [], answered: [], seen: [], reads: 0 };
   const budget = new Budget();
   const reading = Array.from({ length: READERS }, () => readOn(stack.url, budget, trial));
-  let votes = await votesNow(looker);
+  let votes = await votesNow(checker);
   trial.reads++;
   for (let i = 0; i < rounds; i++) {
     budget.add(READS_A_WRITE - 1);
     if (i % 4 === 2) votes++;
-    await once(roundOf(i, votes), { writer, looker, trial, i });
+    await once(roundOf(i, votes), { writer, checker, trial, i });
   }
   budget.end();
   await Promise.all(reading);
@@ -51,7 +51,7 @@ export type Hits = { reads: number; hits: number; stale: string[] };
 /** Each write changes one of PAGES pages, every other one of which is read as HTML. */
 export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   using writer = new CacheStatusClient(stack.url);
-  using looker = new CacheStatusClient(stack.url);
+  using checker = new CacheStatusClient(stack.url);
   const pages: { path: string; accept: string }[] = [];
   for (let i = 0; i < PAGES; i++) {
     const { text } = await writer.send("POST", "/items", { name: `page ${i}` });
@@ -77,7 +77,7 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
     const page = pages[Math.floor(Math.random() * PAGES)];
     const name = `write ${i}.`;
     await writer.send("PUT", page?.path ?? "/", { name });
-    const answer = await read(looker, page);
+    const answer = await read(checker, page);
     if (!answer.text.includes(name)) seen.stale.push(`${name} ${answer.cache} ${answer.text}`);
   }
   budget.end();
@@ -96,9 +96,9 @@ async function firstOfAll(client: CacheStatusClient): Promise<void> {
 
 async function once(
   { write, reads }: Round,
-  { writer, looker, trial, i }: {
+  { writer, checker, trial, i }: {
     writer: CacheStatusClient;
-    looker: CacheStatusClient;
+    checker: CacheStatusClient;
     trial: Trial;
     i: number;
   },
@@ -115,7 +115,7 @@ async function once(
   }
   const read = reads[Math.floor(i / 4) % reads.length] ?? reads[0];
   if (!read) return;
-  const answer = await looker.get(read.path, read.accept);
+  const answer = await checker.get(read.path, read.accept);
   trial.reads++;
   trial.seen.push(performance.now() - answered);
   if (read.shows(answer)) return;

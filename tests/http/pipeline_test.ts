@@ -1,4 +1,4 @@
-// What the pipeline around every call does for clients that are hostile, or cut off.
+// The pipeline around every call, tried by clients that are hostile, or cut off.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { raw } from "../attacks/raw.ts";

@@ -78,7 +78,7 @@ function formIn(page: string, action: string): string {
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'" };
 const plain = (html: string) => html.replace(/&([#\w]+);/g, (_, name) => ENTITIES[name] ?? "?");
 
-/** What a browser would send of a form, without its empty fields. */
+/** The fields that a browser would send of a form, without the empty ones. */
 function valuesIn(form: string): Record<string, string> {
   const found: [string, string][] = [];
   for (const [, tag = ""] of form.matchAll(/<input ([^>]*)>/g)) {

@@ -1,4 +1,4 @@
-// What all calls share: idempotency keys, ETags, pages, methods, bodies, origins.
+// Features that all calls share: idempotency keys, ETags, pages, methods, bodies, origins.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type ApiResponse, idOf } from "../support/api.ts";

@@ -41,7 +41,7 @@ async function makeRoom(sql: Tx, from: number): Promise<void> {
   await sql`update events set position = -position where position < 0`;
 }
 
-/** What an owner of the database who knows the formula can do: makes all seals fit again. */
+/** Makes all seals fit again, as an owner of the database who knows the formula can. */
 async function rewriteChain(sql: Tx): Promise<void> {
   let seal = GENESIS;
   for (const row of await readStored(sql, { limit: 100 })) {

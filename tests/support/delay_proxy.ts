@@ -1,8 +1,8 @@
-// A proxy from Nginx to the app on which answers can be held back, each as a test says.
+// A proxy from Nginx to the app that can hold back each response, as a test says.
 
 export type DelayProxy = AsyncDisposable & { port: number; held: number };
 
-/** How long to hold back the answer to a request. */
+/** How many milliseconds to hold back the response to a request. */
 export type HoldBack = (request: Request) => number;
 
 export function delayProxy(target: string, holdBack: HoldBack): DelayProxy {

@@ -1,5 +1,5 @@
-// Readers and a writer that go on while something is done to the stack. The writer holds every
-// answered write against a read from elsewhere.
+// Readers and a writer that run while a test disturbs the stack. The writer compares every answered write
+// with a read from elsewhere.
 import type { Stack } from "$src/cli/stack/mod.ts";
 import { CacheStatusClient } from "./client.ts";
 
@@ -34,9 +34,9 @@ export async function underLoad(
   });
   const writing = (async () => {
     using writer = new CacheStatusClient(stack.url);
-    const lookers = urls.map((url) => new CacheStatusClient(url));
-    for (let turn = 0; !over.signal.aborted; turn++) await write(writer, lookers, turn, load);
-    for (const looker of lookers) looker[Symbol.dispose]();
+    const checkers = urls.map((url) => new CacheStatusClient(url));
+    for (let turn = 0; !over.signal.aborted; turn++) await write(writer, checkers, turn, load);
+    for (const checker of checkers) checker[Symbol.dispose]();
   })();
   try {
     await work(load);
@@ -60,7 +60,7 @@ async function read(client: CacheStatusClient, path: string, load: Load): Promis
 
 async function write(
   writer: CacheStatusClient,
-  lookers: CacheStatusClient[],
+  checkers: CacheStatusClient[],
   turn: number,
   load: Load,
 ): Promise<void> {
@@ -70,10 +70,10 @@ async function write(
   load.writes.push(performance.now() - asked);
   if (written.status !== 200) return void load.failed.push(`PUT: ${written.status}`);
   if (written.headers.get("tallybook-visible") === "pending") return void load.pending++;
-  for (const looker of lookers) {
-    const seen = await looker.get(turn % 2 ? "/items" : "/items/1");
+  for (const checker of checkers) {
+    const seen = await checker.get(turn % 2 ? "/items" : "/items/1");
     if (!seen.text.includes(name)) {
-      load.stale.push(`${name} not at ${looker.url}: ${seen.cache} ${seen.text}`);
+      load.stale.push(`${name} not at ${checker.url}: ${seen.cache} ${seen.text}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-// A way to a server that a test can cut and mend, as a network does.
+// A TCP proxy to a server, which a test can cut and mend as a network does.
 import { delay } from "$src/async/delay.ts";
 
 export type Proxy = AsyncDisposable & {
@@ -8,7 +8,7 @@ export type Proxy = AsyncDisposable & {
   mend(): void;
 };
 
-/** `delayMs`: how long what is sent takes, each way. */
+/** `delayMs`: the latency in each direction. */
 export function proxyTo(target: string, delayMs = 0): Proxy {
   const { hostname, port } = new URL(target);
   const open = new Set<Deno.Conn>();

@@ -1,5 +1,5 @@
-// The service as src/main.ts opens it, in this process: on a database and a Redis of its own, as the
-// role it runs as in production, behind a real socket.
+// The service as src/main.ts opens it, in this process: on a database and a Redis of its own, under the
+// role of production, behind a real socket.
 import { Redis } from "ioredis";
 import { createApp } from "$src/app.ts";
 import { type Config, parseConfig, type Settings } from "$src/config/config.ts";
@@ -88,7 +88,7 @@ export async function openService(
   };
 }
 
-/** A Redis of its own, closed with what it was opened in. */
+/** A Redis of its own, closed with the stack it was opened in. */
 export async function ownRedis(opened: AsyncDisposableStack) {
   const keeper = opened.use(await ProcessGroup.open());
   const { part, url } = await createRedis(keeper, await serverUser(), () => {});

@@ -1,16 +1,16 @@
-// A way from the service to where Nginx takes requests to raise page versions, which a test can cut, or
-// hold a request back on. Started before the stack, whose Nginx it leads to once there is one.
+// A proxy from the service to the Nginx port where page versions are raised. A test can cut it or hold a
+// request back. Started before the stack, whose Nginx becomes its target.
 
 export type VersionsProxy = AsyncDisposable & {
   /** For NGINX_URL. */
   url: string;
   /** The inside address of the Nginx behind it. */
   target: string | undefined;
-  /** No request gets through. */
+  /** While true, no request gets through. */
   isCut: boolean;
-  /** How often everything was raised. */
+  /** How often every version was raised. */
   raisedAll: number;
-  /** What a request waits for before it is passed on, or is lost. */
+  /** Awaited before a request is forwarded, or lost. */
   before: (body: string) => Promise<void | "lose"> | void;
 };
 
@@ -40,7 +40,7 @@ export function versionsProxy(): VersionsProxy {
       if (body === "*") proxy.raisedAll++;
       return new Response(await answer.text(), { status: answer.status });
     } catch (error) {
-      // Nginx is not there just now.
+      // Nginx is not running at the moment.
       return new Response(String(error), { status: 502 });
     }
   }
