@@ -2,8 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { EVENTS } from "$src/log.ts";
 
-describe("each event that is logged", () => {
-  it("has a name of its own, in two parts, and a message that says what failed or happened", () => {
+describe("each log event", () => {
+  it("has a unique name in two parts, and a message that says what failed or happened", () => {
     const names = Object.keys(EVENTS);
     assertEquals(names.filter((name) => !/^[a-z]+\.[a-z_]+$/.test(name)), []);
     const messages = Object.values(EVENTS);

@@ -1,5 +1,5 @@
-// `deno task test:mutants [words...]`: takes each guard out in turn, in a copy of this project, runs the
-// tests that should notice, and prints which turned red. A guard that nobody misses is a failure.
+// `deno task test:mutants [words...]`: removes each guard in turn, in a copy of this project, runs the
+// tests that should detect it, and prints which turned red. A guard that no test misses is a failure.
 import { shell } from "$src/cli/stack/shell.ts";
 import { type Mutant, mutants } from "./mutants/list.ts";
 
@@ -9,7 +9,7 @@ function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-/** The files that git knows or would: no data, no logs. */
+/** The files that git tracks or would track: no data, no logs. */
 async function copyProject(): Promise<string> {
   const dir = await Deno.makeTempDir({ prefix: "tallybook-mutants-" });
   const copy = 'cd "$1" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$2"';
@@ -37,7 +37,7 @@ async function redTests(dir: string, tests: string[]): Promise<string[]> {
   const script = 'cd "$1" && shift && "$@" 2>&1; true';
   const out = await shell(script, dir, Deno.execPath(), "task", "test", ...tests);
   const red = [...out.matchAll(/^failed: (.*)$/gm)].map(([, name = ""]) => name);
-  // What does not compile or load proves nothing.
+  // A mutant that does not compile or load proves nothing.
   const broken = red.find((name) => /no test in it was run|run failed/.test(name));
   if (broken) throw new Error(`the mutant broke the run: ${broken}\n${out.slice(-2000)}`);
   return red;

@@ -1,8 +1,8 @@
-// `deno task test:pure`: the tests that reach no server, for where there is none, as in the image's
-// build. Which they are is read from what they import, so no list can fall behind.
+// `deno task test:pure`: the tests that need no server, for where there is none, as in the image's build.
+// The list is read from what they import, so it cannot fall behind.
 import { findGroups } from "./support/groups.ts";
 
-// Who imports one of these, however far away, wants PostgreSQL, Redis, Nginx or a browser.
+// A test that imports one of these, however indirectly, needs PostgreSQL, Redis, Nginx or a browser.
 const SERVERS = [
   "/tests/support/database.ts",
   "/src/cli/stack/mod.ts",

@@ -1,4 +1,4 @@
-// `deno task test [words...] [--filter NAME]`: installs what is missing, starts throw-away servers, runs the
+// `deno task test [words...] [--filter NAME]`: installs missing tools, starts throw-away servers, runs the
 // test files whose path contains one of the words (all without words), and counts.
 import { reason } from "$src/errors.ts";
 import {
@@ -17,7 +17,7 @@ const TEMP = Deno.env.get("TMPDIR") ?? "/tmp";
 
 const PERMISSIONS = [
   "--no-prompt",
-  // Not by name: the embedded database is reached over a socket of its own, at a path made up as it starts.
+  // Not by name: the embedded database uses a socket of its own, whose path is chosen at start.
   "--allow-net",
   "--allow-env",
   "--allow-sys",
@@ -59,7 +59,7 @@ async function runAll(groups: Group[], servers: Servers, filter: string[]): Prom
 
 async function runGroup(group: Group, servers: Servers, filter: string[]): Promise<Counts> {
   const report = `${servers.dir}/junit.xml`;
-  // Playwright looks into /proc as it loads, which Deno opens to nothing less than everything.
+  // Playwright reads /proc as it loads, which Deno allows only with all permissions.
   const permissions = group.name.startsWith("browser")
     ? ["--no-prompt", "--allow-all"]
     : PERMISSIONS;
@@ -81,7 +81,7 @@ async function runGroup(group: Group, servers: Servers, filter: string[]): Promi
   return counts;
 }
 
-/** A file of which the report says nothing could not be loaded, or has nothing in it: failed. */
+/** A file that is missing from the report could not be loaded, or has no test: failed. */
 async function readCounts(report: string, files: string[]): Promise<Counts> {
   const cases = parseJUnit(await Deno.readTextFile(report).catch(() => ""));
   await Deno.remove(report).catch(() => {});
@@ -91,7 +91,7 @@ async function readCounts(report: string, files: string[]): Promise<Counts> {
   return counts;
 }
 
-/** Every long trial of this run in one table; one that never came to its end is a failure. */
+/** Every long trial of this run in one table; one that did not finish is a failure. */
 async function showTrials(path: string, result: Result): Promise<void> {
   const trials = trialsIn(await Deno.readTextFile(path).catch(() => ""));
   if (trials.length === 0) return;
@@ -100,7 +100,7 @@ async function showTrials(path: string, result: Result): Promise<void> {
   result.failed.push(...left.map(({ name }) => `long trial not run: ${name}`));
 }
 
-/** The last lines; true if all is well. In CI a test that is skipped is one that nobody runs. */
+/** The last lines; true if all is well. In CI a skipped test is refused. */
 function summarise({ passed, failed, skipped, skippedGroups }: Result): boolean {
   const inCi = Deno.env.get("CI") === "true";
   say("");

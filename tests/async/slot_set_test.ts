@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { SlotSet } from "$src/async/slot_set.ts";
 
-// What a long life of comings and goings leaves in the heap, when only the young part is collected.
+// Many additions and removals, and the heap they leave when only the young generation is collected.
 const CHURN = `
   const { SlotSet } = await import(Deno.args[0]);
   const bag = new SlotSet();
@@ -25,7 +25,7 @@ const CHURN = `
 `;
 
 describe("SlotSet", () => {
-  it("holds what was added and not taken out, in that order", () => {
+  it("holds the added items that were not removed, in order", () => {
     const bag = new SlotSet<string>();
     const [one, , three] = ["one", "two", "three"].map((item) => bag.add(item));
     one?.();
@@ -36,7 +36,7 @@ describe("SlotSet", () => {
     assertEquals(bag.size, 2);
   });
 
-  it("gives what is there still when others go while it is gone through", () => {
+  it("yields the remaining items when others are removed during iteration", () => {
     const bag = new SlotSet<() => void>();
     const seen: string[] = [];
     const last = () => leave();
@@ -50,7 +50,7 @@ describe("SlotSet", () => {
     assertEquals(seen, ["first", "third"]);
   });
 
-  it("keeps nothing alive that was taken out, however long it lives", async () => {
+  it("keeps no removed item reachable, however long it lives", async () => {
     const script = await Deno.makeTempFile({ suffix: ".ts" });
     await Deno.writeTextFile(script, CHURN);
     const flags = "--v8-flags=--expose-gc,--max-semi-space-size=2";
@@ -66,7 +66,7 @@ describe("SlotSet", () => {
     }).output();
     await Deno.remove(script);
     assert(success, new TextDecoder().decode(stderr));
-    // 20,000 times 2 kB went through it.
+    // 20,000 items of 2 kB went through it.
     const left = Number(new TextDecoder().decode(stdout));
     assert(left < 4_000_000, `${left} bytes are left`);
   });

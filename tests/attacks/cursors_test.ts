@@ -1,5 +1,5 @@
-// Idempotency-Keys, cursors and ETags made up at random: each is taken for what it is or refused with a
-// word about it; none is a 5xx, none opens somebody else's answer, none is answered in two ways.
+// Random Idempotency-Keys, cursors and ETags: each is accepted for what it is or refused with a message;
+// none causes a 5xx, reveals another caller's answer, or is answered in two ways.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { LONG, seed } from "../faults/long.ts";
@@ -26,19 +26,19 @@ const PIECES = ["0", "1", "7", "2147483647", "2147483648", "9007199254740991", "
   .concat(["-", "+", ".", "e", " ", "x", "٣", "%00", "%", "\n", "null", "NaN", "'", "[]", "\ud83d"])
   .concat(["1".repeat(400), "0x", "_", ",", "\u202e", "é", "\\", '"', "\u0000", "\t"]);
 
-/** Mostly a number, or something that was meant to be one. */
+/** Mostly a number, or nearly one. */
 function made(next: () => number): string {
   const length = 1 + Math.floor(next() ** 3 * 5);
   return Array.from({ length }, () => PIECES[Math.floor(next() * PIECES.length)]).join("");
 }
 
-/** The one way in which a whole number is written, and its bounds. */
+/** The only notation of a whole number, and its bounds. */
 function isGood(text: string, name: string, max: number): boolean {
   const least = name === "limit" ? 1 : 0;
   return /^(0|[1-9]\d*)$/.test(text) && Number(text) <= max && Number(text) >= least;
 }
 
-describe(`what a client hands back (TEST_SEED=${seed})`, () => {
+describe(`values that a client hands back (TEST_SEED=${seed})`, () => {
   let service: Service;
   before(async () => {
     service = await openService();
@@ -64,7 +64,7 @@ describe(`what a client hands back (TEST_SEED=${seed})`, () => {
           assertEquals(answer.status, 422, what.slice(0, 500));
           assert(answer.text.includes(name), what.slice(0, 500));
         } else {
-          // A position that the log has not reached is no position yet.
+          // A position beyond the head is refused.
           const wanted = name === "asOf" ? [200, 404, 422] : [200];
           assert(wanted.includes(answer.status), what.slice(0, 500));
         }
@@ -74,7 +74,7 @@ describe(`what a client hands back (TEST_SEED=${seed})`, () => {
   );
 
   it(
-    "Idempotency-Keys are visible ASCII, and each stands for one request of one caller",
+    "Idempotency-Keys are visible ASCII, and each identifies one request of one caller",
     trial("Idempotency-Keys", seed, async (figure) => {
       const next = random(seed + 1);
       const known = new Map<string, { body: string; text: string }>();
@@ -82,7 +82,7 @@ describe(`what a client hands back (TEST_SEED=${seed})`, () => {
       const client = service.client();
       await client.post("/sign", { name: "first", message: "for a cookie" });
       for (let round = 0; round < ROUNDS / 2; round++) {
-        // A header can carry no more than bytes, and its ends are trimmed on the way.
+        // A header carries bytes only, and its ends are trimmed in transit.
         const key = made(next).replace(/[^\x20-\x7e\xa0-\xff]/g, "").trim();
         if (key === "") continue;
         const body = JSON.stringify({ name: "item", description: String(Math.floor(next() * 3)) });

@@ -1,21 +1,21 @@
-// Text that was erased is looked for byte by byte: in every answer, in the files of Nginx and its logs, in
-// Redis, the database, exports and streams, with the service up, its database frozen, and all of it down.
+// Searches for erased text byte by byte: in every response, in Nginx' files and logs, in Redis, the
+// database, exports and streams, with the service up, its database frozen, and every replica down.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { opened } from "../support/database.ts";
 import { waitFor } from "../support/until.ts";
 
 const ACCEPTS = ["text/html", "application/json", "*/*", "application/atom+xml"];
-/** Nginx removes files that nobody asked for within 30 s, and looks for them every ten. */
+/** Nginx removes files not requested for 30 s, and looks for them every ten. */
 const GONE_MS = 60_000;
 
 describe("erased, deleted and hidden text", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   const secrets = { erased: "Erasmus-7f3a", deleted: "Delia-91bc", hidden: "Hidalgo-44de" };
   const found: string[] = [];
   let paths: string[] = [];
@@ -25,7 +25,7 @@ describe("erased, deleted and hidden text", () => {
       replicas: 2,
       env: { RATE_LIMIT: "off", PUBLIC_URL: "http://guestbook.example" },
     });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     const admin = { authorization: `Bearer ${stack.secrets.ADMIN_TOKEN}` };
     const idOf = ({ text }: { text: string }) => Number(JSON.parse(text).id);
     const sign = async (name: string) =>
@@ -89,7 +89,7 @@ describe("erased, deleted and hidden text", () => {
     return seen;
   }
 
-  it("is in no answer while the service is up, nor in feeds, streams, exports and as-of reads", async () => {
+  it("is in no response while the service is up, nor in feeds, streams, exports and as-of reads", async () => {
     await lookAtAnswers("up");
     const admin = { authorization: `Bearer ${stack.secrets.ADMIN_TOKEN}` };
     const others = [
@@ -99,7 +99,7 @@ describe("erased, deleted and hidden text", () => {
     ];
     for (const path of others) {
       const { text } = await client.ask(path, { headers: admin });
-      // What is hidden is hidden from visitors, and its text stays in the log for the owner.
+      // Hidden text is kept from visitors and stays in the log for the owner.
       look(path, text, path.startsWith("/admin") ? [secrets.erased, secrets.deleted] : undefined);
     }
     const over = AbortSignal.timeout(1500);
@@ -110,7 +110,7 @@ describe("erased, deleted and hidden text", () => {
         heard += part;
       }
     } catch {
-      // The signal ended it.
+      // The stream was ended by the signal.
     }
     assert(heard.includes("event:"));
     look("/entries/live", heard);
@@ -129,7 +129,7 @@ describe("erased, deleted and hidden text", () => {
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind = 'r' and n.nspname in ('public', 'read')`;
     for (const { name } of tables) {
-      // The owner's desk shows what is hidden, so its row stays.
+      // The admin desk shows hidden entries, so their rows stay.
       const names = name === "read.entries" ? [secrets.erased, secrets.deleted] : undefined;
       const rows = await database.sql.unsafe(`select t::text as text from ${name} t`);
       for (const { text } of rows) look(name, String(text), names);
@@ -139,10 +139,10 @@ describe("erased, deleted and hidden text", () => {
     assertEquals(found, []);
   });
 
-  it("does not come back from Nginx while the database is frozen", async () => {
+  it("is not served stale by Nginx while the database is frozen", async () => {
     await stack.postgres.pause();
     await using _resumed = { [Symbol.asyncDispose]: () => stack.postgres.resume() };
-    // Past the life of everything that was stored: what is served now is served as stale.
+    // Past the life of everything stored: from now on Nginx serves stale.
     await new Promise((done) => setTimeout(done, 5500));
     for (const accept of ["application/json", "text/html"]) {
       await Promise.all(paths.map(async (path) => {
@@ -153,7 +153,7 @@ describe("erased, deleted and hidden text", () => {
     assertEquals(found, []);
   });
 
-  it("does not come back while every replica is down, at once and after a minute", async () => {
+  it("is not served while every replica is down, neither at once nor after a minute", async () => {
     await waitFor(async () => (await client.get("/items")).status === 200);
     for (const app of stack.apps) await app.kill();
     const began = performance.now();

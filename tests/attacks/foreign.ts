@@ -1,12 +1,12 @@
-// Events that somebody with the database's password made up: of known and unknown types, with data
-// that may or may not fit, in anybody's stream, under any version.
+// Events forged with the database's password: of known and unknown types, with data that may or may not
+// fit, in any stream, under any version.
 import { schemas } from "$events/mod.ts";
 
 type Next = () => number;
 
 export type Foreign = {
   stream: string;
-  /** Undefined: the one that comes next in its stream. */
+  /** Undefined: the next version of its stream. */
   version: string | undefined;
   type: string;
   data: unknown;
@@ -53,7 +53,7 @@ const METAS: readonly unknown[] = [null, [], "x", 1, {}, { actor: 1 }, {
 
 const OPTIONS = [{ id: "option_a", text: "A" }, { id: "option_b", text: "B" }];
 
-/** What would fit, were it not for what is done to it afterwards. */
+/** Valid data, before a test damages it. */
 function fitting(type: string, id: number): Record<string, unknown> {
   if (type.startsWith("Vote")) {
     const ballot = { poll: 1, voter: `v${id}`, options: ["option_a"], previous: ["option_b"] };
@@ -100,7 +100,7 @@ function mutated(next: Next, data: Record<string, unknown>): unknown {
   return { ...data, [name]: pick(next, RUBBISH) };
 }
 
-/** Ids are those of what is there already, or far beyond what is given out. */
+/** Ids of existing records, or far beyond them. */
 export function foreign(next: Next): Foreign {
   const type = next() < 0.15 ? pick(next, UNKNOWN) : pick(next, Object.keys(schemas));
   const id = next() < 0.5 ? 1 + Math.floor(next() * 3) : 1_000_000 + Math.floor(next() * 1e6);

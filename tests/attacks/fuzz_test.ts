@@ -1,5 +1,5 @@
-// Requests made up by a grammar over methods, paths, headers, cookies, bodies, encodings and tries at
-// smuggling, against Nginx and against the app itself: no 5xx, no hang, nothing left behind.
+// Requests from a grammar of methods, paths, headers, cookies, bodies, encodings and smuggling attempts,
+// sent to Nginx and to the app itself: no 5xx, no hang, nothing left behind.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -39,7 +39,7 @@ async function fuzz(url: string, requests: number, seed: number): Promise<Tried>
       tried.slowestMs = Math.max(tried.slowestMs, performance.now() - started);
       for (const status of statuses) {
         tried.statuses.set(status, (tried.statuses.get(status) ?? 0) + 1);
-        // 501: Nginx does not know that transfer encoding; 505: nor that version of HTTP.
+        // 501: a transfer encoding unknown to Nginx; 505: a version of HTTP unknown to it.
         if (status >= 500 && status !== 501 && status !== 505) {
           tried.bad.push(`${status}: ${request.slice(0, 300)}`);
         }
@@ -58,7 +58,7 @@ describe(`fuzzed requests (TEST_SEED=${seed})`, () => {
 
   for (const place of ["Nginx", "the app"]) {
     it(
-      `neither crash nor hang ${place}, and are never answered with a 5xx`,
+      `neither crash nor hang ${place}, and never cause a 5xx`,
       trial(`mutated requests to ${place}`, seed, async (figure) => {
         const url = place === "Nginx" ? stack.url : stack.appUrls[0] ?? "";
         const pid = stack.apps[0]?.pid;
@@ -88,7 +88,7 @@ describe(`fuzzed requests (TEST_SEED=${seed})`, () => {
     );
   }
 
-  it("leave a log that verifies and read models that a replay agrees with", async () => {
+  it("leave a log that verifies and read models equal to a replay", async () => {
     const sql = connect(stack.databaseUrl, { max: 2 });
     try {
       await checkLog(sql);
@@ -97,7 +97,7 @@ describe(`fuzzed requests (TEST_SEED=${seed})`, () => {
     }
   });
 
-  it("smuggling: one request is one request to Nginx and to the app", async () => {
+  it("that attempt smuggling are a single request to Nginx and to the app", async () => {
     const hidden = "GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
     const ways = [
       `POST /sign HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`,

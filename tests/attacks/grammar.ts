@@ -1,4 +1,4 @@
-// A grammar of requests: mostly well formed, with something wrong at one or more places.
+// A grammar of requests, mostly well formed, with errors in one or more places.
 
 type Next = () => number;
 type Secrets = { ADMIN_TOKEN: string };
@@ -242,7 +242,7 @@ function encode(text: string): string {
   return encodeURIComponent(text.toWellFormed());
 }
 
-/** One request as bytes, each a character. */
+/** One request as bytes, one character each. */
 export function mutated(next: Next, { ADMIN_TOKEN }: Secrets): string {
   const method = next() < 0.04 ? pick(next, ODD_METHODS) : pick(next, METHODS);
   const version = next() < 0.02

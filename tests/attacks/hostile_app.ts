@@ -1,4 +1,4 @@
-// What a hostile dependency would try, under the permissions that the stack gives the service.
+// Attempts of a hostile dependency, under the permissions that the stack gives the service.
 const root = new URL("../..", import.meta.url).pathname;
 
 const tries: Record<string, () => unknown> = {

@@ -1,4 +1,4 @@
-// Attacks on who somebody is: each is refused, and the test is named after it.
+// Attacks on identity: each is refused, and each test names its attack.
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -80,7 +80,7 @@ describe("attacks on identity", () => {
     assertEquals(status, 201);
   });
 
-  it("cross-site post as plain text, the type a form may send without asking: refused", async () => {
+  it("cross-site post as plain text, a type that needs no preflight: refused", async () => {
     const answer = await fetch(`${stack.url}/sign`, {
       method: "POST",
       headers: { "content-type": "text/plain", origin: "https://evil.example" },
@@ -90,7 +90,7 @@ describe("attacks on identity", () => {
     assertEquals(answer.status, 403);
   });
 
-  it("forged cookie: the voter is a stranger", async () => {
+  it("forged cookie: the voter is taken for a new one", async () => {
     const mine = await vote("option_a");
     const [id = "", signature = ""] = cookieOf(mine).replace("visitor=", "").split(".");
     const forged = [
@@ -119,7 +119,7 @@ describe("attacks on identity", () => {
     }
   });
 
-  it("forged cookie beside the true one: the voter is known", async () => {
+  it("forged cookie beside the genuine one: the voter is recognised", async () => {
     const cookie = cookieOf(await vote("option_a"));
     const [id = ""] = cookie.replace("visitor=", "").split(".");
     const bad = ["", "x", id, `${id}.`, `${id}.${"0".repeat(64)}`, `${"0".repeat(32)}.x.y`];
@@ -133,7 +133,7 @@ describe("attacks on identity", () => {
     }
   });
 
-  it("swapped cookie parts of two voters: neither's ballot", async () => {
+  it("mixed cookie parts of two voters: open neither's ballot", async () => {
     const [one, two] = [cookieOf(await vote("option_a")), cookieOf(await vote("option_b"))];
     const swapped = `${one.split(".")[0]}.${two.split(".")[1]}`;
     const answer = await fetch(`${stack.url}/polls/1/mine`, {
@@ -142,7 +142,7 @@ describe("attacks on identity", () => {
     assertEquals((await answer.json()).options, []);
   });
 
-  it("another voter's ballot: a receipt, a digest or an id does not open it", async () => {
+  it("another voter's ballot: not opened by a receipt, a digest or an id", async () => {
     const victim = await vote("option_a");
     const before = await voters();
     const receipt = String(victim.body.receipt);
@@ -179,7 +179,7 @@ describe("attacks on identity", () => {
     }
   });
 
-  it("another author's entry: neither changed nor taken away", async () => {
+  it("another author's entry: neither changed nor deleted", async () => {
     const mine = await send("/sign", "POST", { name: "Ada", message: "mine" });
     const cookie = cookieOf(await send("/sign", "POST", { name: "Eve", message: "hers" }));
     const path = `/entries/${mine.body.id}`;
@@ -214,13 +214,13 @@ describe("attacks on identity", () => {
     assertEquals((await send("/events?limit=1", "GET", undefined, admin())).status, 200);
   });
 
-  it("session fixation: a session the server did not open opens nothing", async () => {
+  it("session fixation: a session id the server did not issue is worthless", async () => {
     for (const cookie of ["session=1", "session=", `session=${"a".repeat(43)}`, "session[]=1"]) {
       assertEquals((await send("/events", "GET", undefined, { cookie })).status, 401);
     }
   });
 
-  it("token guessing: refused after ten wrong ones, and locks nobody out", async () => {
+  it("token guessing: refused after ten wrong tokens, while the right one still works", async () => {
     const statuses: number[] = [];
     for (let i = 0; i < 24; i++) {
       const { status } = await send("/events", "GET", undefined, {
@@ -228,7 +228,7 @@ describe("attacks on identity", () => {
       });
       statuses.push(status);
     }
-    // Two replicas count for themselves.
+    // Each of the two replicas counts by itself.
     assertEquals(new Set(statuses), new Set([401, 429]));
     assert(statuses.filter((status) => status === 401).length <= 20);
     assertEquals((await send("/admin/login", "POST", { token: "guess" })).status, 429);

@@ -1,11 +1,11 @@
-// A dependency that turned hostile runs with the service's permissions: those that the stack gives it.
+// A hostile dependency under the permissions that the stack gives the service.
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { startStack } from "$src/cli/stack/mod.ts";
 import { waitFor } from "../support/until.ts";
 
 describe("a hostile dependency", () => {
-  it("reads no other file, calls nowhere else, runs nothing, writes no code", async () => {
+  it("reads no other file, connects nowhere else, runs nothing, writes no code", async () => {
     const script = "tests/attacks/hostile_app.ts";
     const starting = startStack({ replicas: 1, app: script });
     await using stack = await starting;

@@ -1,5 +1,6 @@
-// Somebody with the database's password appends what no schema fits. Nothing crashes or hangs; an event
-// that a projection cannot take stops that one alone; writes go on and are seen; verify keeps its word.
+// Events that fit no schema, appended with the database's password. Nothing crashes or hangs; an event
+// that a projection cannot apply stops that projection alone; writes go on and are visible; verify reports
+// correctly.
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
@@ -11,7 +12,7 @@ import { canonicalOfStored, sealOf } from "$src/store/hash_chain.ts";
 import { verifyLog } from "$src/store/verify.ts";
 import { LONG, seed } from "../faults/long.ts";
 import { random } from "../faults/random.ts";
-import type { Client } from "../support/api.ts";
+import type { ApiClient } from "../support/api.ts";
 import { openService } from "../support/service.ts";
 import { trial } from "../support/trial.ts";
 import { waitFor } from "../support/until.ts";
@@ -55,7 +56,7 @@ const PATHS = [
   "/admin/health",
 ];
 
-/** Into the log with a seal that fits, or with one that does not, and the counter moved on. */
+/** Inserts into the log with a seal that fits, or one that does not, and advances the counter. */
 async function append(owner: Sql, event: Foreign, sealed: boolean): Promise<number | undefined> {
   const { stream, version, type, data, meta } = event;
   const [whole] = await owner<{ data: string; meta: string }[]>`
@@ -82,18 +83,18 @@ async function append(owner: Sql, event: Foreign, sealed: boolean): Promise<numb
     await tx`update counter set position = ${position}, seal = ${seal}`;
     return position;
   }).catch((error: { code?: string }) => {
-    // Taken already, or too large a number for its column: the database's own refusal.
+    // A duplicate, or a number too large for its column: refused by the database itself.
     if (/^2(2003|3505)$/.test(error.code ?? "")) return undefined;
     throw error;
   });
 }
 
-/** Deeper than any event: no seal is ever worked out for it. */
+/** Deeper than any event: its seal cannot be computed. */
 function isDeep(data: unknown): boolean {
   return JSON.stringify(data).includes("[".repeat(1000));
 }
 
-async function look(client: Client, at: number, why: string): Promise<void> {
+async function look(client: ApiClient, at: number, why: string): Promise<void> {
   for (const path of PATHS) {
     for (const accept of ["application/json", "text/html"]) {
       const answer = await client.get(path.replace("AT", String(at)), { accept });
@@ -102,7 +103,7 @@ async function look(client: Client, at: number, why: string): Promise<void> {
   }
 }
 
-async function write(client: Client, n: number, why: string): Promise<void> {
+async function write(client: ApiClient, n: number, why: string): Promise<void> {
   const calls: [string, unknown][] = [
     ["/sign", { name: `Ada ${n}`, message: "goes on" }],
     ["/users", { name: "Ada", email: `ada${n}@example.org` }],
@@ -114,11 +115,12 @@ async function write(client: Client, n: number, why: string): Promise<void> {
     assertEquals(answer.headers.get("tallybook-visible"), null, `${path} not seen after ${why}`);
   }
   const vote = await client.post("/polls/1/votes", { option: "option_a" });
-  // The poll's own stream may have become one that no vote can rely on: that is said, and no more.
+  // The poll's own stream may have become one that no vote can rely on; then votes are refused with a
+  // message.
   assert(vote.status < 500 || vote.status === 503, `a vote: ${vote.text} after ${why}`);
 }
 
-/** Each projection stands at the head, or says why it stopped before an event of its own. */
+/** Each projection is at the head, or says why it stopped before an event of its own. */
 async function settled(sql: Sql): Promise<string[]> {
   return await waitFor(
     async () => {
@@ -153,7 +155,7 @@ async function rebuild(sql: Sql): Promise<string[]> {
   return outcomes;
 }
 
-describe(`events that nobody of ours wrote (TEST_SEED=${seed})`, () => {
+describe(`events that the service did not write (TEST_SEED=${seed})`, () => {
   for (let log = 0; log < LOGS; log++) {
     it(
       `crash nothing and stop only their own projection, log ${log + 1} of ${LOGS}`,
@@ -164,7 +166,7 @@ describe(`events that nobody of ours wrote (TEST_SEED=${seed})`, () => {
         const admin = service.admin();
         const visitor = () => service.client();
         for (let n = 0; n < 3; n++) await write(visitor(), n, "nothing");
-        // One log without a wrong seal, in which everything that is refused is refused for its data.
+        // One log without a wrong seal, where every refusal is for an event's data.
         const wrongSeals = log === 0 ? 0 : 0.05;
         let badSeal: number | undefined;
         let taken = 0;
@@ -199,7 +201,7 @@ describe(`events that nobody of ours wrote (TEST_SEED=${seed})`, () => {
     );
   }
 
-  it("written beside the counter, make writes a 503 that says so, and verify names them", async () => {
+  it("inserted past the counter make writes a 503 with the reason, and verify names them", async () => {
     await using service = await openService();
     const { owner } = service.place;
     const { position } = await readHead(owner);

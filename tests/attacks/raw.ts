@@ -1,6 +1,6 @@
-// Requests as no well-meaning client sends them: bytes over a socket.
+// Requests that no HTTP client would send: bytes over a socket.
 
-/** Sends the bytes and reads what comes back until the other side closes, or says no more. */
+/** Sends the bytes and reads until the other side closes or falls silent. */
 export async function raw(url: string, bytes: string | Uint8Array, quietMs = 400): Promise<string> {
   const { hostname, port } = new URL(url);
   using conn = await Deno.connect({ hostname, port: Number(port) });
@@ -36,7 +36,7 @@ export function latin1(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0) & 0xff);
 }
 
-/** The statuses of all answers in what a connection said. */
+/** The statuses of all responses in a connection's output. */
 export function statusesIn(text: string): number[] {
   return [...text.matchAll(/HTTP\/1\.[01] (\d{3})/g)].map(([, status]) => Number(status));
 }

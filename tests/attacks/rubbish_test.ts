@@ -1,4 +1,4 @@
-// Somebody wrote rubbish into Redis, some of it with the generation that answers are believed by.
+// Garbage written to Redis, some of it under the generation that is served.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
@@ -42,7 +42,7 @@ async function rubbish(text: string): Promise<number> {
   return keys.length;
 }
 
-describe("rubbish in Redis", () => {
+describe("garbage in Redis", () => {
   before(async () => {
     stack = await startStack({ replicas: 1, env: { RATE_LIMIT: "off" } });
     await healthy(stack.apps);
@@ -53,7 +53,7 @@ describe("rubbish in Redis", () => {
     await stack[Symbol.asyncDispose]();
   });
 
-  it("is never a 5xx, and never outlives the key it was written to", async () => {
+  it("never causes a 5xx, and does not outlive its key", async () => {
     const [url = ""] = stack.appUrls;
     const ask = (path: string) => fetch(url + path, { headers: { accept: "application/json" } });
     const right = new Map<string, string>();
@@ -79,7 +79,7 @@ describe("rubbish in Redis", () => {
     for (const [path, text] of right) assertEquals(await (await ask(path)).text(), text, path);
   });
 
-  it("moved from one key to another is not believed there", async () => {
+  it("copied from another key is not served", async () => {
     const [url = ""] = stack.appUrls;
     const ask = (path: string) => fetch(url + path, { headers: { accept: "application/json" } });
     const right = await (await ask("/polls/1")).text();
@@ -96,7 +96,7 @@ describe("rubbish in Redis", () => {
     assertEquals(await (await ask("/polls/1")).text(), right);
   });
 
-  it("of another type under our keys is no answer either", async () => {
+  it("of another type under our keys causes no error", async () => {
     const [url = ""] = stack.appUrls;
     for (const key of await redis.keys("tallybook:*")) {
       await redis.del(key);

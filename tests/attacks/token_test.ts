@@ -1,6 +1,6 @@
-// A guessed token is answered in the same time wherever it parts from the right one: only digests are
-// ever compared, by a comparison that does not stop early. Shown by the code itself, not by a clock: on
-// a machine that others share, a clock shows what the others do.
+// A guessed token takes the same time wherever it differs from the right one: only digests are compared,
+// in constant time. Shown by the code and not by a clock: on a shared machine a clock measures the other
+// work.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Hono } from "hono";
@@ -22,7 +22,7 @@ const guesses: Record<string, string> = {
 
 type Tried = { status: string; read: string[] };
 
-/** The guard of every request, and what it read of the services to decide. */
+/** The guard of every request, with a record of what it reads from the services. */
 async function guarded(limits: RateLimit, guess: string, client = "a client"): Promise<Tried> {
   const read: string[] = [];
   const known: Record<string, unknown> = { adminDigest: () => Promise.resolve(digest(TOKEN)) };
@@ -71,7 +71,7 @@ describe("a guessed token", () => {
     }
   });
 
-  it("is held against the digest and nothing else by the guard of every request", async () => {
+  it("is compared by each request's guard with the digest and nothing else", async () => {
     const limits = new RateLimit();
     assertEquals(await guarded(limits, TOKEN), { status: "admin", read: ["adminDigest"] });
     for (const guess of Object.values(guesses)) {
@@ -80,13 +80,13 @@ describe("a guessed token", () => {
     }
   });
 
-  it("has nothing else to be held against: the token's text is known to two files only", async () => {
+  it("cannot be compared with the token's text, which only two files read", async () => {
     const files = await filesNaming("ADMIN_TOKEN");
     const serving = files.filter((file) => !file.startsWith("cli/"));
     assertEquals(serving, ["config/config.ts", "security/secrets.ts"]);
   });
 
-  it("after ten wrong ones is refused as too many, and the right one is taken all the same", async () => {
+  it("is refused as too many after ten wrong ones, while the right token is still accepted", async () => {
     const limits = new RateLimit();
     for (let i = 0; i < 10; i++) {
       assertEquals((await guarded(limits, `guess ${i}`)).status, "visitor", "no token at all");

@@ -1,4 +1,4 @@
-// Attacks by what is sent: each is refused or stays a text, and the test is named after it.
+// Attacks by request contents: each is refused or remains text, and each test names its attack.
 import { assert, assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -36,7 +36,7 @@ const sql = [
   "1::text || version()",
 ];
 
-describe("attacks by what is sent", () => {
+describe("attacks by request contents", () => {
   before(async () => {
     stack = await startStack({ replicas: 1, env: { RATE_LIMIT: "off" } });
     await healthy(stack.apps);
@@ -61,7 +61,7 @@ describe("attacks by what is sent", () => {
     assertEquals((await get("/health", JSON_TYPE)).status, 200);
   });
 
-  it("open redirect: a form is only ever sent on within the site", async () => {
+  it("open redirect: a form only redirects within the site", async () => {
     const targets = ["//evil.example", "https://evil.example", "/\\evil.example"];
     for (const target of targets) {
       const body = new URLSearchParams({ name: "a", message: "b", next: target, location: target });
@@ -96,7 +96,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("path traversal at assets: nothing but the assets", async () => {
+  it("path traversal at assets: serves nothing but assets", async () => {
     const tries = [
       "/assets/../../../../etc/passwd",
       "/assets/..%2f..%2f..%2fetc%2fpasswd",
@@ -120,7 +120,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("host header tricks: no address is made from a host that somebody claims", async () => {
+  it("host header tricks: no URL is built from a claimed host", async () => {
     const tricks = ["evil.example", "evil.example:80", "127.0.0.1@evil.example", '"><script>'];
     for (const host of tricks) {
       for (const header of [`Host: ${host}`, `Host: x\r\nX-Forwarded-Host: ${host}`]) {
@@ -136,7 +136,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("log injection and personal text: neither in any log", async () => {
+  it("log injection and personal text: in none of the logs", async () => {
     const name = "Zebedee Quux";
     const mark = '\\n{"level":"error","message":"forged"}';
     await post("/sign", JSON.stringify({ name, message: `secret words${mark}` }));
@@ -157,7 +157,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("one request id through Nginx, app and log entry", async () => {
+  it("request ids: one id through Nginx, app and log entry", async () => {
     const id = "trace-0123456789abcdef";
     const signed = await post("/sign", JSON.stringify({ name: "a", message: "b" }), {
       "x-request-id": id,
@@ -210,7 +210,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("cache poisoning: what a header says never reaches the next reader", async () => {
+  it("cache poisoning: a request header never reaches the next reader", async () => {
     const poisons: Record<string, string>[] = [
       { "x-forwarded-host": "evil.example" },
       { "x-forwarded-proto": "https", "x-forwarded-port": "666" },
@@ -231,7 +231,7 @@ describe("attacks by what is sent", () => {
     }
   });
 
-  it("cache deception: what belongs to one visitor is stored under no address", async () => {
+  it("cache deception: a visitor's own page is stored under no address", async () => {
     const signed = await post("/sign", JSON.stringify({ name: "Vera", message: "mine alone" }));
     const cookie = signed.headers.getSetCookie()[0]?.split(";")[0] ?? "";
     const tails = ["", "/x.css", ".css", "?x.css", ";x.css", "%2fx.css", "%00.css"];

@@ -25,7 +25,7 @@ async function isShown(message: string): Promise<boolean> {
 
 for (const script of [true, false]) {
   describe(`an admin ${script ? "with" : "without"} JavaScript`, () => {
-    it("is let in by the token only, and out again", async () => {
+    it("logs in with the right token only, and logs out", async () => {
       const page = await visitor(browser, stack.url, { script });
       await page.goto("/admin/polls");
       await heading(page, "This is for the admin");
@@ -119,7 +119,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("reads the log by stream and type, and one event in full", async () => {
+    it("filters the log by stream and type, and opens one event in full", async () => {
       await post(stack.url, "/sign", { name: "Logged Lea", message: "For the log" });
       const page = await visitor(browser, stack.url, { script });
       await logIn(page, stack.secrets.ADMIN_TOKEN);
@@ -142,7 +142,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("replays a projection, verifies the log, sees caches and health", async () => {
+    it("replays a projection, verifies the log, and sees caches and health", async () => {
       const page = await visitor(browser, stack.url, { script });
       await logIn(page, stack.secrets.ADMIN_TOKEN);
       await page.goto("/admin/projections");
@@ -171,8 +171,8 @@ for (const script of [true, false]) {
   });
 }
 
-describe("the log at the desk", () => {
-  it("grows while it is looked at", async () => {
+describe("the log on the admin desk", () => {
+  it("shows new events while it is open", async () => {
     const page = await visitor(browser, stack.url);
     await logIn(page, stack.secrets.ADMIN_TOKEN);
     await page.goto("/admin/log");
@@ -186,7 +186,7 @@ describe("the log at the desk", () => {
     await page.context().close();
   });
 
-  it("counts only what fits its filter", async () => {
+  it("counts only events that match its filter", async () => {
     const page = await visitor(browser, stack.url);
     await logIn(page, stack.secrets.ADMIN_TOKEN);
     await page.goto("/admin/log?type=ItemCreated");
@@ -199,7 +199,7 @@ describe("the log at the desk", () => {
   });
 });
 
-describe("where access is guarded", () => {
+describe("guarded access", () => {
   it("shows forms for people and items to the admin only", async () => {
     const page = await visitor(browser, stack.url);
     await page.goto("/users");
@@ -210,7 +210,7 @@ describe("where access is guarded", () => {
     await page.context().close();
   });
 
-  it("tells an author that the entry waits, and shows it to nobody else", async () => {
+  it("tells an author that the entry is held, and shows it to nobody else", async () => {
     const page = await visitor(browser, stack.url, { script: false });
     await page.goto("/");
     await page.getByLabel("Name").fill("Patient");

@@ -1,4 +1,4 @@
-// What the tests of this directory stand on: the whole stack behind Nginx, and Debian's Chromium.
+// The base of the tests in this directory: the whole stack behind Nginx, and Debian's Chromium.
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 
@@ -27,7 +27,7 @@ export type Look = {
   forced?: boolean;
 };
 
-/** A visitor with a browser of their own. */
+/** A visitor with a browser context of their own. */
 export async function visitor(browser: Browser, base: string, look: Look = {}): Promise<Page> {
   const { script = true, scheme = "light", width = 1280, forced = false } = look;
   const context = await browser.newContext({
@@ -53,7 +53,7 @@ export async function heading(page: Page, name: string | RegExp): Promise<void> 
   await page.getByRole("heading", { level: 1, name }).waitFor();
 }
 
-/** What breaks the policy, throws, or asks another server is written down. */
+/** Records policy violations, exceptions, and requests to other servers. */
 export function watch(context: BrowserContext, base: string): string[] {
   const seen: string[] = [];
   context.on("weberror", (error) => seen.push(`error: ${error.error().message}`));

@@ -43,7 +43,7 @@ after(async () => {
 });
 
 describe("a poll in another site's page", () => {
-  it("is as tall as what is in it, takes a vote and knows it again", async () => {
+  it("is as tall as its content, takes a vote and recognises the voter again", async () => {
     const page = await browser.newPage();
     await page.goto(friend);
     const frame = page.frameLocator("iframe");
@@ -64,7 +64,7 @@ describe("a poll in another site's page", () => {
     await page.close();
   });
 
-  it("stays empty on a site that is not named", async () => {
+  it("stays empty on a site that is not configured", async () => {
     const page = await browser.newPage();
     const refused = page.waitForEvent(
       "console",
@@ -76,7 +76,7 @@ describe("a poll in another site's page", () => {
     await page.close();
   });
 
-  it("is the only thing that may be framed", async () => {
+  it("is the only page that may be framed", async () => {
     const page = await browser.newPage();
     const refused = page.waitForEvent(
       "console",
@@ -98,7 +98,7 @@ describe("a poll in another site's page", () => {
     assertEquals(ancestors, friend);
   });
 
-  it("has a cookie that fits a frame, there and nowhere else", async () => {
+  it("has a cookie that works in a frame, there and nowhere else", async () => {
     const cookieOf = async (path: string) => {
       const answer = await fetch(stack.url + path, {
         method: "POST",
@@ -119,7 +119,7 @@ describe("a poll in another site's page", () => {
 });
 
 describe("the guestbook in another site's page", () => {
-  it("is signed there, and the entry can be changed there", async () => {
+  it("can be signed there, and the entry can be changed there", async () => {
     const page = await browser.newPage();
     await page.goto(`${friend}/guestbook`);
     const frame = page.frameLocator("iframe");

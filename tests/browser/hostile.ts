@@ -90,7 +90,7 @@ const OTHERS = [
   "👩‍👩‍👧‍👦 🏳️‍🌈",
 ];
 
-/** All of them, each other, none longer than the shortest field takes. */
+/** All of them without duplicates, none longer than the shortest field allows. */
 export const HOSTILE: readonly string[] = [
   ...new Set([...CODE.flatMap(WITH_CODE), ...OTHERS].map((text) => text.trim())),
 ];

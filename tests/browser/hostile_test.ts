@@ -57,7 +57,7 @@ async function askAll(): Promise<void> {
   }
 }
 
-/** Nothing runs, nothing foreign is there, and the page is whole down to its last element. */
+/** No script runs, no foreign element is there, and the page is complete down to its last element. */
 async function holds(path: string): Promise<void> {
   await page.goto(path);
   assertEquals(await page.evaluate(foreignParts), [], path);
@@ -68,7 +68,7 @@ async function holds(path: string): Promise<void> {
 describe("hostile texts", () => {
   it("are at least a hundred", () => assert(HOSTILE.length >= 100, String(HOSTILE.length)));
 
-  it("are shown as they are in the guestbook, on every page of it", async () => {
+  it("are shown unchanged on every page of the guestbook", async () => {
     const shown: (string | null)[] = [];
     let path: string | null = "/entries";
     while (path !== null) {
@@ -83,7 +83,7 @@ describe("hostile texts", () => {
     for (const path of ["/", "/embed/guestbook", "/entries/1", "/entries/40"]) await holds(path);
   });
 
-  it("link to the web only, and pass nothing on", async () => {
+  it("get links with rel ugc, nofollow and noopener only", async () => {
     await page.goto("/entries");
     const rels = await page.locator(".text a").evaluateAll((links) =>
       links.map((link) => link.getAttribute("rel"))
@@ -92,7 +92,7 @@ describe("hostile texts", () => {
     assert(rels.every((rel) => rel === "ugc nofollow noopener"));
   });
 
-  it("are shown as they are in polls, before and after a vote", async () => {
+  it("are shown unchanged in polls, before and after a vote", async () => {
     await holds("/polls");
     for (const { id, question, options } of polls) {
       await holds(`/polls/${id}`);
@@ -109,7 +109,7 @@ describe("hostile texts", () => {
     }
   });
 
-  it("are shown as they are in lists, and at the admin desk", async () => {
+  it("are shown unchanged in lists, and on the admin desk", async () => {
     await holds("/items");
     assertEquals((await page.evaluate(textsOf, ".list .clip")).slice(0, 50), HOSTILE.slice(0, 50));
     for (const list of ["/users", "/users?after=100", "/items?after=100"]) await holds(list);
@@ -122,7 +122,7 @@ describe("hostile texts", () => {
     for (let position = 5; position < 60; position += 9) await holds(`/admin/log/${position}`);
   });
 
-  it("come back in a refused form as they were typed", async () => {
+  it("come back in a rejected form as they were typed", async () => {
     for (const text of HOSTILE.filter((_, i) => i % 6 === 0)) {
       await page.goto("/");
       await page.getByLabel("Name").fill(text);
@@ -135,7 +135,7 @@ describe("hostile texts", () => {
     assertEquals(seen, []);
   });
 
-  it("do nothing in an address", async () => {
+  it("have no effect in a URL", async () => {
     for (const text of HOSTILE.filter((_, i) => i % 6 === 0)) {
       const part = encodeURIComponent(text);
       await holds(`/${part}`);
@@ -167,7 +167,7 @@ describe("hostile texts", () => {
     }
   });
 
-  it("are JSON that no browser takes for a page", async () => {
+  it("are JSON that no browser sniffs as HTML", async () => {
     const answer = await fetch(`${stack.url}/items`);
     assertEquals(answer.headers.get("content-type"), "application/json");
     assertEquals(answer.headers.get("x-content-type-options"), "nosniff");
@@ -176,7 +176,7 @@ describe("hostile texts", () => {
   });
 });
 
-/** RFC 4180, as a spreadsheet reads it. */
+/** Parses RFC 4180 as a spreadsheet does. */
 function cellsOf(csv: string): string[][] {
   return [
     ...csv.matchAll(/((?:"(?:[^"]|"")*"|[^",\r\n]*)(?:,(?:"(?:[^"]|"")*"|[^",\r\n]*))*)\r\n/g),

@@ -1,4 +1,4 @@
-// What the tests run inside a page. Plain JavaScript, as a browser's globals are not Deno's.
+// Functions that tests run inside a page. Plain JavaScript, as a browser's globals are not Deno's.
 
 export function isTooWide() {
   const wide = document.documentElement.clientWidth;
@@ -13,7 +13,7 @@ export function turn(dir) {
   document.documentElement.dir = dir;
 }
 
-/** Breaks the page in ways that a look at it must see. */
+/** Breaks the page in ways that the checks must detect. */
 export function spoil() {
   const main = document.querySelector("main");
   const pale = document.createElement("p");
@@ -55,7 +55,7 @@ export function settled() {
   return new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(true))));
 }
 
-/** What no text may ever bring along: elements that act, handlers, addresses that run. */
+/** Finds what no text may introduce: elements that act, handlers, URLs that run. */
 export function foreignParts() {
   const found = [...document.querySelectorAll("main *")].filter((element) =>
     element.matches("script, iframe, object, embed, img, audio, video, style, link, meta, base") ||
@@ -81,7 +81,7 @@ export function readFeed(text) {
   };
 }
 
-/** Fields and buttons that can be seen, but whose edge cannot. */
+/** Visible fields and buttons whose edge is invisible. */
 export function boundaries() {
   const found = [
     ...document.querySelectorAll("button, textarea, select, input:not([type=hidden])"),
@@ -103,7 +103,7 @@ export function ringOf() {
   return seen ? "seen" : `${document.activeElement.outerHTML.slice(0, 80)} ${outlineStyle}`;
 }
 
-/** What has moved since this was first asked, and what moves now. */
+/** The layout shifts since the first call, and the animations running now. */
 export async function moving() {
   if (!globalThis.moves) {
     globalThis.moves = [];

@@ -1,4 +1,5 @@
-// A thousand open pages on one poll while votes come in. Plain clients: what is measured is ours.
+// A thousand open pages on one poll while votes come in. Plain clients, as the service is measured and not
+// a browser.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Stack } from "$src/cli/stack/mod.ts";
@@ -22,7 +23,7 @@ after(async () => {
 
 type Heard = { ids: number[]; times: number[]; votes: number };
 
-/** Reads only the id and the number of votes: a thousand clients share this process with the test. */
+/** Parses only the id and the number of votes: a thousand clients share this process with the test. */
 async function listen(address: string, signal: AbortSignal, heard: Heard): Promise<void> {
   const answer = await fetch(address, { signal });
   assertEquals(answer.status, 200);
@@ -66,7 +67,7 @@ async function voteOnce(path: string, option: string): Promise<Vote> {
   return { position: Number(json.position), sent };
 }
 
-/** For each vote and listener, the time until a message at or after the vote's position. */
+/** For each vote and subscriber, the time until a message at or after the vote's position. */
 function delays(votes: Vote[], all: Heard[]): Float64Array {
   const sorted = votes.toSorted((a, b) => a.position - b.position);
   const found: number[] = [];
@@ -85,8 +86,8 @@ async function megabytes(pid: number | undefined): Promise<number> {
   return Number(status.match(/^VmRSS:\s+(\d+) kB/m)?.[1] ?? Infinity) / 1024;
 }
 
-describe(`${LISTENERS} listeners on one poll`, () => {
-  it(`end at the right number after ${VOTES_PER_SECOND} votes/s, and no number goes back`, async () => {
+describe(`${LISTENERS} subscribers to one poll`, () => {
+  it(`end at the right number after ${VOTES_PER_SECOND} votes/s, and see no number decrease`, async () => {
     const poll = { question: "Tea or coffee?", options: ["Tea", "Coffee"] };
     const { json } = await post(stack.url, "/polls", poll, { token: stack.secrets.ADMIN_TOKEN });
     const path = `/polls/${json.id}`;

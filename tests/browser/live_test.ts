@@ -37,7 +37,7 @@ async function totalNamed(name: string): Promise<number> {
 }
 
 describe("an open page", () => {
-  it("moves when somebody else votes", async () => {
+  it("updates when another visitor votes", async () => {
     const id = await openPoll();
     const [watcher, voter] = [await visitor(browser, stack.url), await visitor(browser, stack.url)];
     await watcher.goto(`/polls/${id}`);
@@ -53,7 +53,7 @@ describe("an open page", () => {
     await Promise.all([watcher.context().close(), voter.context().close()]);
   });
 
-  it("without JavaScript offers a link to the newest numbers", async () => {
+  it("offers a link to the newest numbers without JavaScript", async () => {
     const id = await openPoll();
     const page = await visitor(browser, stack.url, { script: false });
     await page.goto(`/polls/${id}`);
@@ -63,7 +63,7 @@ describe("an open page", () => {
     await page.context().close();
   });
 
-  it("never goes back to an older number", async () => {
+  it("never shows an older number after a newer one", async () => {
     const id = await openPoll();
     const page = await visitor(browser, stack.url);
     const message = (position: number, votes: number) => {
@@ -81,13 +81,13 @@ describe("an open page", () => {
       }));
     await page.goto(`/polls/${id}`);
     await votesShown(page, 7);
-    // The reader's own stream has ended: nothing more is to come that could mend a wrong number.
+    // The reader's own stream has ended, so no later message could correct a wrong number.
     await page.getByText("Reload for the newest numbers").waitFor();
     await votesShown(page, 7);
     await page.context().close();
   });
 
-  it("goes on after every replica was started anew, and ends at the right number", async () => {
+  it("reconnects after every replica was restarted, and ends at the right number", async () => {
     const id = await openPoll();
     const page = await visitor(browser, stack.url);
     await page.goto(`/polls/${id}`);
@@ -142,7 +142,7 @@ describe("an open page", () => {
 });
 
 describe("a form when the network fails", () => {
-  it("keeps what was typed, and sends it when asked again", async () => {
+  it("keeps what was typed, and sends it when submitted again", async () => {
     const page = await visitor(browser, stack.url);
     await page.goto("/");
     await page.getByLabel("Name").fill("Offline Olga");
@@ -159,7 +159,7 @@ describe("a form when the network fails", () => {
     await page.context().close();
   });
 
-  it("counts once what arrived although its answer was lost", async () => {
+  it("is applied once when the response to its request was lost", async () => {
     const page = await visitor(browser, stack.url);
     await page.goto("/");
     let lost = 0;
@@ -180,7 +180,7 @@ describe("a form when the network fails", () => {
     await page.context().close();
   });
 
-  it("votes once, though the vote was sent twice", async () => {
+  it("casts one vote when the vote was sent twice", async () => {
     const id = await openPoll();
     const page = await visitor(browser, stack.url);
     await page.goto(`/polls/${id}`);
@@ -200,7 +200,7 @@ describe("a form when the network fails", () => {
     await page.context().close();
   });
 
-  it("says when to try again where the service cannot take it just now", async () => {
+  it("shows when to try again after a 429 with Retry-After", async () => {
     const page = await visitor(browser, stack.url);
     await page.goto("/");
     await page.route(

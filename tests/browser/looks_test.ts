@@ -35,7 +35,7 @@ after(async () => {
   await stack?.[Symbol.asyncDispose]();
 });
 
-/** The rules that a page breaks, in the words of axe. */
+/** The rules that a page breaks, in axe's words. */
 async function broken(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const found = await page.evaluate(async (rules) => {
@@ -58,7 +58,7 @@ const problems: Record<Looks, string[]> = {
   rightToLeft: [],
 };
 
-/** One visit for all ways of looking: what costs is the loading. */
+/** One visit for all views, as loading is what costs. */
 async function lookAt(path: string, page: Page): Promise<void> {
   const note = (look: Looks, found: string[]) => problems[look].push(...found);
   await page.setViewportSize({ width: 1280, height: 800 });
@@ -85,8 +85,8 @@ async function unseenBars(path: string, page: Page): Promise<string[]> {
   return fills.filter((fill) => fill === behind).map((fill) => `${path}: a bar in ${fill}`);
 }
 
-describe("the look at a page", () => {
-  it("would see what is wrong", async () => {
+describe("the visual checks", () => {
+  it("detect a page that is broken on purpose", async () => {
     await own.goto("/");
     await own.evaluate(spoil);
     const found = (await broken(own)).map((problem) => problem.split(" ")[1]);
@@ -98,18 +98,18 @@ describe("the look at a page", () => {
 });
 
 describe("every page", () => {
-  it("can be looked at in every way", async () => {
+  it("can be checked in every view", async () => {
     for (const path of paths) await lookAt(path, own);
     assert(paths.length > 30);
   });
 
-  it("keeps the rules of WCAG 2.2 AA in light", () => assertEquals(problems.light, []));
-  it("keeps the rules of WCAG 2.2 AA in dark", () => assertEquals(problems.dark, []));
-  it("keeps them in 320 pixels, and fits", () => assertEquals(problems.narrow, []));
+  it("meets WCAG 2.2 AA in the light scheme", () => assertEquals(problems.light, []));
+  it("meets WCAG 2.2 AA in the dark scheme", () => assertEquals(problems.dark, []));
+  it("meets WCAG 2.2 AA at 320 pixels, and fits", () => assertEquals(problems.narrow, []));
   it("fits 320 pixels from right to left", () => assertEquals(problems.rightToLeft, []));
   it("shows its bars in forced colours", () => assertEquals(problems.forced, []));
 
-  it(`takes at most ${MOST_BYTES} bytes over the wire, from us alone, and stays in its place`, async () => {
+  it(`takes at most ${MOST_BYTES} bytes over the wire, from our server alone, without layout shift`, async () => {
     let most = { path: "", bytes: 0 };
     const problems: string[] = [];
     for (const path of paths) {
@@ -129,7 +129,7 @@ describe("every page", () => {
   });
 });
 
-/** All that a first visit takes, headers too; nothing of it was here before. */
+/** The bytes of a first visit, headers included, with an empty cache. */
 async function bytesOf(page: Page, path: string): Promise<number> {
   await page.addInitScript(noteShifts);
   const session = await page.context().newCDPSession(page);

@@ -1,4 +1,5 @@
-// Every page there is, with something on it: what looks, sizes and hostile texts are held against.
+// Every page, each with content: the list that the checks of appearance, size and hostile texts go
+// through.
 import type { Page } from "playwright-core";
 import type { Stack } from "$src/cli/stack/mod.ts";
 import { logIn, post } from "./browser.ts";
@@ -25,7 +26,7 @@ async function openPolls(stack: Stack): Promise<number[]> {
   return ids;
 }
 
-/** Signs and votes as this page's own visitor, fills every list, and answers every address. */
+/** Signs and votes as this page's own visitor, fills every list, and returns every address. */
 export async function furnish(stack: Stack, page: Page): Promise<string[]> {
   const [first, several, secret, closed] = await openPolls(stack);
   for (let i = 0; i < 25; i++) {

@@ -1,4 +1,4 @@
-// The bar of a replay at the admin desk: held still at gates of the test's own, it is seen to move.
+// The progress bar of a replay on the admin desk, observed while locks of the test hold the replay.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
@@ -12,7 +12,7 @@ import { waitFor } from "../support/until.ts";
 import { logIn, openBrowser, openStack, visitor } from "./browser.ts";
 
 const ENTRIES = 6500;
-// As many events as a replay writes down at once.
+// As many events as a replay commits at once.
 const PAGE = 2000;
 
 let stack: Stack;
@@ -43,7 +43,7 @@ async function fillLog(): Promise<void> {
   await appender.close();
 }
 
-/** Whoever writes down how far a replay has come waits there while the test holds that gate. */
+/** The replay waits here to save its progress while the test holds that lock. */
 async function buildGates(): Promise<void> {
   await sql.unsafe(`
     create function wait_at_gate() returns trigger language plpgsql as $$
@@ -75,8 +75,8 @@ async function shown(page: Page): Promise<number> {
   return Number(await bar(page).getAttribute("value"));
 }
 
-describe("the bar of a replay", () => {
-  it("moves while somebody looks, and for a reader without script at each look", async () => {
+describe("the progress bar of a replay", () => {
+  it("moves while the page is open, and at each reload without JavaScript", async () => {
     await using gates = await holdGates([1, 2, 3]);
     const looking = await visitor(browser, stack.url);
     const plain = await visitor(browser, stack.url, { script: false });

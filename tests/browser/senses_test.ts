@@ -1,4 +1,4 @@
-// For those who see other colours than ours, and for those whom movement makes ill.
+// Forced colours, and reduced motion.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
@@ -39,7 +39,7 @@ async function openPoll(): Promise<number> {
 
 describe("in forced colours", () => {
   for (const scheme of ["light", "dark"] as const) {
-    it(`every field and button has an edge, every focus a ring, in ${scheme}`, async () => {
+    it(`every field and button has an edge and every focus a ring, in the ${scheme} scheme`, async () => {
       await own.emulateMedia({ forcedColors: "active", colorScheme: scheme });
       const problems: string[] = [];
       for (const path of paths) {
@@ -55,7 +55,7 @@ describe("in forced colours", () => {
     });
   }
 
-  it("what is chosen, and where one is, is told by more than a colour of ours", async () => {
+  it("the chosen option and the current page are marked by more than a colour of ours", async () => {
     const id = await openPoll();
     const page = await visitor(browser, stack.url, { forced: true });
     await page.goto(`/polls/${id}`);
@@ -71,7 +71,7 @@ describe("in forced colours", () => {
   });
 });
 
-describe("movement", () => {
+describe("animations", () => {
   async function votesSeen(reducedMotion: "reduce" | "no-preference"): Promise<string[]> {
     const id = await openPoll();
     const page = await visitor(browser, stack.url);
@@ -81,18 +81,18 @@ describe("movement", () => {
     await page.evaluate(moving);
     await post(stack.url, `/polls/${id}/votes`, { option: "Yes" });
     await page.locator("[data-votes]", { hasText: /^1$/ }).waitFor();
-    // Two frames: what was to begin has begun.
+    // Two frames: an animation that was to begin has begun.
     const seen = await page.evaluate(moving);
     await page.context().close();
     return seen;
   }
 
-  it("is there when a vote comes in", async () => {
+  it("run when a vote comes in", async () => {
     const seen = await votesSeen("no-preference");
     assert(seen.includes("transitionrun width"), seen.join(", "));
   });
 
-  it("is not there for those who asked for less of it", async () => {
+  it("do not run with prefers-reduced-motion", async () => {
     assertEquals(await votesSeen("reduce"), []);
     await own.emulateMedia({ reducedMotion: "reduce" });
     for (const path of paths) {
@@ -102,13 +102,13 @@ describe("movement", () => {
   });
 });
 
-describe("what comes in while somebody reads", () => {
+describe("a message that arrives while the page is read", () => {
   const views = [1280, 320].flatMap((width) =>
     ["/", "/admin/log"].map((path) => ({ path, width }))
   );
 
   for (const { path, width } of views) {
-    it(`moves nothing on ${path}, ${width} pixels wide`, async () => {
+    it(`shifts nothing on ${path}, ${width} pixels wide`, async () => {
       await own.emulateMedia({ reducedMotion: "no-preference" });
       await own.setViewportSize({ width, height: 800 });
       await own.addInitScript(noteShifts);

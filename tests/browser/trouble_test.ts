@@ -1,4 +1,4 @@
-// What a person sees when something is in the way: of their own making, or of nobody's.
+// The pages that a person sees on a conflict, in an outage, or at a rate limit.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { Browser, Page } from "playwright-core";
@@ -29,7 +29,7 @@ async function fillIn(page: Page, message: string): Promise<void> {
 
 const sign = (page: Page) => page.getByRole("button", { name: "Sign" }).click();
 
-/** A page for people: said in words, styled, without what is only for us. */
+/** An error page for people: in words, styled, without technical details. */
 async function speaksPlainly(page: Page, name: string): Promise<void> {
   await heading(page, name);
   const text = await page.locator("main").innerText();
@@ -39,8 +39,8 @@ async function speaksPlainly(page: Page, name: string): Promise<void> {
 }
 
 for (const script of [true, false]) {
-  describe(`two people who change one thing, ${script ? "with" : "without"} JavaScript`, () => {
-    it("one is first, the other is told and keeps what was typed", async () => {
+  describe(`two people who change one record, ${script ? "with" : "without"} JavaScript`, () => {
+    it("see the first change saved, and the second refused with its text kept", async () => {
       const { json } = await post(stack.url, "/items", { name: "Kettle", description: "Old" });
       const pages = [
         await visitor(browser, stack.url, { script }),
@@ -76,7 +76,7 @@ for (const script of [true, false]) {
   });
 }
 
-describe("while the database is away", () => {
+describe("while the database is down", () => {
   it("a page that needs it says so in words, directly and through Nginx", async () => {
     const urls = [stack.url, stack.appUrls[1] ?? ""];
     const pages = await Promise.all(
@@ -104,7 +104,7 @@ describe("while the database is away", () => {
   });
 });
 
-describe("while there is no replica", () => {
+describe("while no replica runs", () => {
   it("Nginx says so in words, to a reader and to a writer", async () => {
     const page = await visitor(browser, stack.url, { script: false });
     await fillIn(page, "Into the void");
@@ -121,9 +121,9 @@ describe("while there is no replica", () => {
   });
 });
 
-// The last, as it takes Nginx a while to forget a flood.
+// Runs last, as it takes Nginx a while to forget a flood.
 describe("without JavaScript", () => {
-  it("who is too fast for Nginx is told so on a page", async () => {
+  it("Nginx' rate limit is explained on a page", async () => {
     const page = await visitor(browser, stack.url, { script: false });
     let flooding = true;
     const flood = Array.from({ length: 30 }, async () => {
@@ -132,7 +132,7 @@ describe("without JavaScript", () => {
         await answer.body?.cancel();
       }
     });
-    // One that is let through between two of the flood is tried again.
+    // A request of the flood that was let through is tried again.
     await waitFor(async () => {
       await fillIn(page, "Quick");
       await sign(page);
@@ -146,7 +146,7 @@ describe("without JavaScript", () => {
     await page.context().close();
   });
 
-  it("who is too fast for a replica is told so on a page", async () => {
+  it("a replica's rate limit is explained on a page", async () => {
     const [url = ""] = stack.appUrls;
     const page = await visitor(browser, url, { script: false });
     await fillIn(page, "Quick");

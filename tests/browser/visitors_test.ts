@@ -62,7 +62,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("is shown what to mend, with what was typed still there", async () => {
+    it("sees which fields to correct, with what was typed still there", async () => {
       const page = await visitor(browser, stack.url, { script });
       await sign(page, "   ", "Worth keeping");
       await page.getByRole("link", { name: "Name is empty" }).waitFor();
@@ -122,7 +122,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("chooses several where several may be chosen, and is told to choose one", async () => {
+    it("chooses several options in a multiple choice, and is told to choose one in a single one", async () => {
       const id = await openPoll({ choice: "multiple" });
       const page = await visitor(browser, stack.url, { script });
       await page.goto(`/polls/${id}`);
@@ -136,7 +136,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("sees hidden results after voting only, and on an address of their own", async () => {
+    it("sees hidden results only after voting, at their own address", async () => {
       const id = await openPoll({ results: "after_vote" });
       const page = await visitor(browser, stack.url, { script });
       await page.goto(`/polls/${id}`);
@@ -149,7 +149,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("is told when a poll closes, in the reader's zone or in UTC", async () => {
+    it("sees when a poll closes, in the reader's time zone or in UTC", async () => {
       const id = await openPoll({ closes_at: "2999-07-01T12:00:00Z" });
       const page = await visitor(browser, stack.url, { script });
       await page.goto(`/polls/${id}`);
@@ -206,7 +206,7 @@ for (const script of [true, false]) {
       await page.context().close();
     });
 
-    it("finds an error page that says what to do", async () => {
+    it("gets an error page that says what to do", async () => {
       const page = await visitor(browser, stack.url, { script });
       const answer = await page.goto("/nowhere");
       assertEquals(answer?.status(), 404);

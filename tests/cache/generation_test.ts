@@ -1,5 +1,5 @@
-// What Redis held before something was changed behind its back is of an older generation, and never
-// believed again: also where no tag says what was changed, because the drop never reached it.
+// Values that Redis stored before a missed change belong to an older generation and are never served
+// again, even where no tag names the change because the invalidation never reached Redis.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { RedisClient } from "$src/connections/redis.ts";
@@ -10,84 +10,88 @@ import { waitFor } from "../support/until.ts";
 const lookup = { key: "items:1", tags: ["item:1"] };
 const tags = new Set(lookup.tags);
 
-describe("an answer of an older generation", () => {
+describe("a cached value of an older generation", () => {
   let place: Place;
-  let tier: RedisCache;
+  let backend: RedisCache;
   before(async () => {
     place = await openPlace();
     const url = place.redis?.url ?? "";
     const links = { client: new RedisClient(url), invalidationClient: new RedisClient(url) };
-    tier = new RedisCache(links, { ttlSeconds: 60, secret: "a secret of tests" });
-    tier.takeOver();
+    backend = new RedisCache(links, { ttlSeconds: 60, secret: "a secret of tests" });
+    backend.takeOver();
   });
   after(async () => {
-    await tier[Symbol.asyncDispose]();
+    await backend[Symbol.asyncDispose]();
     await place[Symbol.asyncDispose]();
   });
 
-  /** The stamp under which Redis is believed now. */
-  function inUse(): Promise<string> {
+  /** The generation that Redis serves now. */
+  function currentGeneration(): Promise<string> {
     return waitFor(async () => {
-      await tier.renewLease();
-      return (await tier.get(lookup)).generation || false;
+      await backend.renewLease();
+      return (await backend.get(lookup)).generation || false;
     });
   }
 
-  async function keep(position: number): Promise<void> {
-    await tier.put(lookup, { position, text: `at ${position}` }, await inUse());
+  async function store(position: number): Promise<void> {
+    await backend.put(lookup, { position, text: `at ${position}` }, await currentGeneration());
     await waitFor(async () => {
-      await inUse();
-      return (await tier.get(lookup)).value?.text === `at ${position}`;
+      await currentGeneration();
+      return (await backend.get(lookup)).value?.text === `at ${position}`;
     });
   }
 
-  it("is not believed after Redis slept through the change", async () => {
-    await keep(5);
+  it("is not served after Redis was paused during the change", async () => {
+    await store(5);
     await place.redis?.part.pause();
-    await assertRejects(() => tier.invalidate(tags, 6));
-    await tier.endLease();
+    await assertRejects(() => backend.invalidate(tags, 6));
+    await backend.endLease();
     await place.redis?.part.resume();
-    await inUse();
-    assertEquals((await tier.get(lookup)).value, undefined);
+    await currentGeneration();
+    assertEquals((await backend.get(lookup)).value, undefined);
   });
 
-  it("is not believed once all was dropped, and nobody waits for a lease to end", async () => {
-    await keep(6);
-    const stamp = await inUse();
+  it("is not served after invalidateAll(), which does not wait for a lease to end", async () => {
+    await store(6);
+    const generation = await currentGeneration();
     const started = performance.now();
-    await tier.invalidateAll();
+    await backend.invalidateAll();
     assert(performance.now() - started < LEASE_MS / 2);
-    assertEquals((await tier.get(lookup)).value, undefined);
-    await inUse();
-    // Loaded before, and put late.
-    await tier.put(lookup, { position: 9, text: "late" }, stamp);
-    assertEquals((await tier.get(lookup)).value, undefined);
-    await keep(9);
+    assertEquals((await backend.get(lookup)).value, undefined);
+    await currentGeneration();
+    // Loaded before invalidateAll(), stored after it.
+    await backend.put(lookup, { position: 9, text: "late" }, generation);
+    assertEquals((await backend.get(lookup)).value, undefined);
+    await store(9);
   });
 
-  it("is not believed once all was dropped while Redis slept", async () => {
-    await keep(9);
+  it("is not served after invalidateAll() while Redis was paused", async () => {
+    await store(9);
     await place.redis?.part.pause();
-    await tier.invalidateAll();
+    await backend.invalidateAll();
     await place.redis?.part.resume();
-    await inUse();
-    assertEquals((await tier.get(lookup)).value, undefined);
+    await currentGeneration();
+    assertEquals((await backend.get(lookup)).value, undefined);
   });
 
-  it("is not believed by the next leader", async () => {
-    await keep(7);
-    tier.takeOver();
+  it("is not served under the next leader", async () => {
+    await store(7);
+    backend.takeOver();
     await new Promise((done) => setTimeout(done, LEASE_MS));
-    await inUse();
-    assertEquals((await tier.get(lookup)).value, undefined);
+    await currentGeneration();
+    assertEquals((await backend.get(lookup)).value, undefined);
   });
 
-  it("is not stored at all where one of its tags has moved past it: it may hold erased text", async () => {
-    await keep(20);
-    await tier.invalidate(tags, 30);
+  it("is not stored where one of its tags has a later position, since it may hold erased text", async () => {
+    await store(20);
+    await backend.invalidate(tags, 30);
     await place.redis?.link.del(`tallybook:v:${lookup.key}`);
-    await tier.put(lookup, { position: 29, text: "erased meanwhile" }, await inUse());
+    await backend.put(
+      lookup,
+      { position: 29, text: "erased meanwhile" },
+      await currentGeneration(),
+    );
     assertEquals(await place.redis?.link.exists(`tallybook:v:${lookup.key}`), 0);
-    await keep(30);
+    await store(30);
   });
 });

@@ -1,4 +1,4 @@
-// One loader a key at a time, across replicas.
+// At most one load of a key at a time, across replicas.
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type CachedQuery, ReadThroughCache } from "$src/cache/read_through.ts";
@@ -27,72 +27,80 @@ describe("two replicas that miss the same key", () => {
   });
   after(() => closing.disposeAsync());
 
-  const tierOf = (i: number) => replicas[i]?.services.cache.backend as CacheBackend;
-  const cacheOf = (i: number, tier = tierOf(i)) => {
+  const backendOf = (i: number) => replicas[i]?.services.cache.backend as CacheBackend;
+  const cacheOf = (i: number, backend = backendOf(i)) => {
     if (!replicas[i]) throw new Error("two replicas were opened");
-    return new ReadThroughCache(replicas[i].services.sql, tier);
+    return new ReadThroughCache(replicas[i].services.sql, backend);
   };
 
-  function counted(key: string): { question: CachedQuery; loads: () => number } {
+  function counted(key: string): { query: CachedQuery; loads: () => number } {
     let loads = 0;
     const load = () => Promise.resolve(++loads);
-    return { question: { key, tags: [], projection: "items", load }, loads: () => loads };
+    return { query: { key, tags: [], projection: "items", load }, loads: () => loads };
   }
 
-  it("the one that is late to claim it finds what the other has put there", async () => {
-    const { question, loads } = counted("loader:late");
+  it("use the value the other one stored when their claim to load comes late", async () => {
+    const { query, loads } = counted("loader:late");
     const first = Promise.withResolvers<void>();
-    const late = cacheOf(1, withClaimAfter(first.promise, tierOf(1))).read(question);
-    const early = await cacheOf(0).read(question);
+    const late = cacheOf(1, delayClaims(first.promise, backendOf(1))).read(query);
+    const early = await cacheOf(0).read(query);
     first.resolve();
     assertEquals([(await late).text, early.text, loads()], ["1", "1", 1]);
-    assertEquals(await place.redis?.link.exists("tallybook:l:loader:late"), 0, "given back");
+    assertEquals(
+      await place.redis?.link.exists("tallybook:l:loader:late"),
+      0,
+      "the load lock is released",
+    );
   });
 
-  const openings = () =>
+  const breakerTrips = () =>
     replicas.reduce((sum, { services: { redis } }) => sum + (redis?.breakerTrips ?? 0), 0);
 
   async function loadsOf(key: string): Promise<number> {
     const caches = [cacheOf(0), cacheOf(1)];
-    const { question, loads } = counted(key);
+    const { query, loads } = counted(key);
     await Promise.all(Array.from({ length: READERS }, async (_, i) => {
       await new Promise((done) => setTimeout(done, Math.random() * 4));
-      await caches[i % 2]?.read(question);
+      await caches[i % 2]?.read(query);
     }));
     return loads();
   }
 
-  /** Where Redis is given up, each replica loads for itself: such a round says nothing of the others. */
-  async function calmly(work: (round: number) => Promise<number>): Promise<number> {
+  /** Repeats a round in which the breaker tripped: without Redis each replica loads for itself. */
+  async function withoutBreakerTrip(work: (round: number) => Promise<number>): Promise<number> {
     for (let round = 0; round < ROUNDS; round++) {
       await waitFor(() => replicas.every(({ services: { redis } }) => redis?.isAvailable));
-      const before = openings();
+      const before = breakerTrips();
       const result = await work(round);
-      if (openings() === before) return result;
+      if (breakerTrips() === before) return result;
     }
-    throw new Error(`Redis was given up in each of ${ROUNDS} rounds`);
+    throw new Error(`the breaker tripped in each of ${ROUNDS} rounds`);
   }
 
   it("load each of many keys once", async () => {
     const all: string[] = [];
-    const given = openings();
+    const tripsBefore = breakerTrips();
     for (let n = 0; n < KEYS; n++) {
-      const loads = await calmly((round) => loadsOf(`loader:${n}:${round}`));
+      const loads = await withoutBreakerTrip((round) => loadsOf(`loader:${n}:${round}`));
       if (loads !== 1) all.push(`${n}: ${loads} times`);
     }
-    report(`one load a key: ${KEYS} keys, Redis given up ${openings() - given} times meanwhile`);
+    report(
+      `one load a key: ${KEYS} keys, breaker tripped ${
+        breakerTrips() - tripsBefore
+      } times meanwhile`,
+    );
     assertEquals(all, []);
   });
 });
 
-function withClaimAfter(moment: Promise<void>, tier: CacheBackend): CacheBackend {
-  return new Proxy(tier, {
+function delayClaims(until: Promise<void>, backend: CacheBackend): CacheBackend {
+  return new Proxy(backend, {
     get(target, name) {
       const value = Reflect.get(target, name);
       if (typeof value !== "function") return value;
       if (name !== "claim") return value.bind(target);
       return async (...args: unknown[]) => {
-        await moment;
+        await until;
         return await value.apply(target, args);
       };
     },

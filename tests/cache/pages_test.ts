@@ -3,31 +3,31 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import postgres from "postgres";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { readLog } from "../support/access_log.ts";
-import { type Answer, Client } from "../support/client.ts";
+import { CacheStatusClient, type CacheStatusResponse } from "../support/client.ts";
 import { waitFor } from "../support/until.ts";
 
 const BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-describe("the service behind its caches", () => {
+describe("the service behind both caches", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
 
   before(async () => {
     stack = await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
   });
   after(async () => {
     client[Symbol.dispose]();
     await stack[Symbol.asyncDispose]();
   });
 
-  const hit = (path: string, accept?: string): Promise<Answer> =>
+  const hit = (path: string, accept?: string): Promise<CacheStatusResponse> =>
     waitFor(async () => {
       const answer = await client.get(path, accept);
       return answer.cache === "HIT" && answer;
     });
 
-  it("answers MISS, then HIT, and after a change the change", async () => {
+  it("answers MISS, then HIT, and the new value after a write", async () => {
     const { id } = JSON.parse((await client.send("POST", "/items", { name: "before" })).text);
     const first = await client.get(`/items/${id}`);
     assertEquals([first.cache, JSON.parse(first.text).name], ["MISS", "before"]);
@@ -42,7 +42,7 @@ describe("the service behind its caches", () => {
     assertEquals((await client.get(`/items/${id}`)).status, 404);
   });
 
-  it("gives a site that reads our script the copy that a reader without an Origin left", async () => {
+  it("serves a script to another site from the copy stored for a request without an Origin", async () => {
     const page = await client.get("/", BROWSER);
     const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
     await waitFor(async () => (await client.get(script)).cache === "HIT");
@@ -51,7 +51,7 @@ describe("the service behind its caches", () => {
     assertEquals([answer.cache, answer.headers.get("access-control-allow-origin")], ["HIT", "*"]);
   });
 
-  it("stores what readers ask for who all have it already", async () => {
+  it("stores a page for readers whose If-None-Match already matches", async () => {
     const { id } = JSON.parse((await client.send("POST", "/items", { name: "known" })).text);
     const headers = { accept: "application/json", "if-none-match": '"1"' };
     const first = await client.ask(`/items/${id}`, { headers });
@@ -62,7 +62,7 @@ describe("the service behind its caches", () => {
     });
   });
 
-  it("gives what came to be where there was nothing", async () => {
+  it("answers 200 for a record created after a cached 404", async () => {
     const next = Number(JSON.parse((await client.send("POST", "/users", person("a"))).text).id) + 1;
     assertEquals((await client.get(`/users/${next}`)).status, 404);
     assertEquals((await client.get(`/users/${next}`)).status, 404);
@@ -70,8 +70,8 @@ describe("the service behind its caches", () => {
     assertEquals((await client.get(`/users/${next}`)).status, 200);
   });
 
-  it("asks PostgreSQL once for a thousand clients on a cold key", async () => {
-    await using log = await listening(stack);
+  it("loads a cold key from PostgreSQL once for a thousand clients", async () => {
+    await using log = await statementLog(stack);
     const loads = async (name: string) => {
       const { id } = JSON.parse((await client.send("POST", "/users", person(name))).text);
       const before = await log.count(LOAD);
@@ -83,18 +83,18 @@ describe("the service behind its caches", () => {
       assertEquals([...names], [name]);
       return await log.count(LOAD) - before;
     };
-    // Where Redis is given up meanwhile, each reader loads: such a round says nothing of the others.
+    // Without Redis each reader loads for itself, so a round in which the breaker tripped proves nothing.
     for (let round = 0;; round++) {
-      assert(round < 20, "Redis was given up in every round");
-      const given = await redisOpenings(stack);
+      assert(round < 20, "the breaker tripped in every round");
+      const trips = await redisBreakerTrips(stack);
       const count = await loads(`cold${round}`);
-      if (await redisOpenings(stack) !== given) continue;
+      if (await redisBreakerTrips(stack) !== trips) continue;
       assertEquals(count, 1);
       break;
     }
   });
 
-  it("never mixes answers or fills up, whatever the request looks like", async () => {
+  it("neither mixes up responses nor fills the cache with odd requests", async () => {
     const { id } = JSON.parse((await client.send("POST", "/users", person("trick"))).text);
     const page = await hit(`/users/${id}`, BROWSER);
     const json = await hit(`/users/${id}`);
@@ -130,7 +130,7 @@ describe("the service behind its caches", () => {
     assertNotEquals(page.text, json.text);
   });
 
-  it("passes events on through Nginx as they happen", async () => {
+  it("streams events through Nginx as they happen", async () => {
     const over = new AbortController();
     const response = await fetch(`${stack.url}/entries/live`, { signal: over.signal });
     assertEquals(response.headers.get("content-type"), "text/event-stream");
@@ -147,7 +147,7 @@ describe("the service behind its caches", () => {
     await listening;
   });
 
-  it("counts a view for each line of the access log, to the last", async () => {
+  it("counts one view for each line of the access log, up to the last", async () => {
     for (let i = 0; i < 40; i++) {
       await client.get("/", i % 2 ? BROWSER : "application/json");
       if (i % 4 === 0) await client.get("/users", BROWSER);
@@ -166,7 +166,7 @@ describe("the service behind its caches", () => {
     }
   });
 
-  it("shows the hit rates of the access log, to the last request", async () => {
+  it("reports the hit rates of the access log, up to the last request", async () => {
     const counted = await waitFor(async () => {
       const lines = await readLog(stack.accessLog);
       const looked = lines.filter(({ cache }) => ["HIT", "MISS", "EXPIRED"].includes(cache));
@@ -181,7 +181,7 @@ describe("the service behind its caches", () => {
     assert(cache.nginx.hits > 0 && cache.hits > 0);
   });
 
-  it("counts nothing twice and loses nothing when its follower dies in the middle", async () => {
+  it("neither repeats nor loses views when the log reader's process dies midway", async () => {
     const before = (await readLog(stack.accessLog)).length;
     const loading = (async () => {
       for (let i = 0; i < 400; i++) await client.get("/", BROWSER);
@@ -200,7 +200,7 @@ describe("the service behind its caches", () => {
     assertEquals(await visits(client, "/"), views);
   });
 
-  it("goes on where the log was rotated", async () => {
+  it("continues after the access log is rotated", async () => {
     const known = await waitFor(() => visits(client, "/"));
     await Deno.rename(stack.accessLog, `${stack.accessLog}.1`);
     await client.get("/", BROWSER);
@@ -218,7 +218,7 @@ const person = (name: string) => ({ name, email: `${name}@example.com` });
 
 const LOAD = /from read\.users where id = \$1/g;
 
-async function redisOpenings(stack: Stack): Promise<number> {
+async function redisBreakerTrips(stack: Stack): Promise<number> {
   const texts = await Promise.all(
     stack.appUrls.map((url) => fetch(`${url}/metrics`).then((answer) => answer.text())),
   );
@@ -230,7 +230,7 @@ async function fetchJson(url: string): Promise<unknown> {
   return await (await fetch(url, { headers: { accept: "application/json" } })).text();
 }
 
-async function visits(client: Client, page: string): Promise<number> {
+async function visits(client: CacheStatusClient, page: string): Promise<number> {
   return JSON.parse((await client.get(`/visits?page=${page}`)).text).visits;
 }
 
@@ -245,8 +245,8 @@ async function shownRates(stack: Stack): Promise<Record<"hit" | "miss", number>>
   return sums;
 }
 
-/** How often a statement was run, by PostgreSQL's own log. */
-async function listening(stack: Stack) {
+/** How often PostgreSQL ran a statement, according to its own log. */
+async function statementLog(stack: Stack) {
   const sql = postgres(stack.ownerDatabaseUrl, { max: 1, onnotice: () => {} });
   const log = () => Deno.readTextFile(stack.keeper.logFile("postgres"));
   await sql`alter system set log_statement = 'all'`;

@@ -17,7 +17,7 @@ const READERS = 12;
 const meta = { actor: "system" } as const;
 const some = (ms: number) => new Promise((done) => setTimeout(done, Math.random() * ms));
 
-describe("readers that are slow between load and store, against writers", () => {
+describe("readers that pause between load and store, racing writers", () => {
   const closing = new AsyncDisposableStack();
   const replicas: OpenServices[] = [];
 
@@ -45,7 +45,7 @@ describe("readers that are slow between load and store, against writers", () => 
   });
   after(() => closing.disposeAsync());
 
-  /** As the route asks, but in no hurry to store what it loaded. */
+  /** Reads as the route does, but waits before it stores what it loaded. */
   function read({ cache }: OpenServices, id: number): Promise<CachedValue> {
     return cache.read({
       key: `item:${id}`,
@@ -68,7 +68,7 @@ describe("readers that are slow between load and store, against writers", () => 
   }
 
   it(
-    "no older value ever survives in Redis",
+    "never leave an older value in Redis",
     trial("slow readers against writers", undefined, async (figure) => {
       const count = rounds(1000, 10_000);
       const over = new AbortController();

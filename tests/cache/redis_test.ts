@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { type Load, underLoad } from "../support/load.ts";
 import { waitFor } from "../support/until.ts";
 import { distribution } from "../freshness/trial.ts";
@@ -13,17 +13,17 @@ const more = (load: Load, count: number) => {
   return waitFor(() => load.writes.length >= from + count, 30_000);
 };
 
-describe("when Redis fails in the middle of load", () => {
+describe("when Redis fails under load", () => {
   let stack: Stack;
 
   before(async () => {
     stack = await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
-    using client = new Client(stack.url);
+    using client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
   });
   after(() => stack[Symbol.asyncDispose]());
 
-  /** Hits go up again: answers are kept, and believed. */
+  /** Waits until hits increase again: values are stored and served. */
   async function assertUsedAgain(): Promise<void> {
     for (const url of stack.appUrls) {
       const before = await hits(url);
@@ -64,7 +64,7 @@ describe("when Redis fails in the middle of load", () => {
   ];
 
   for (const [what, fault] of faults) {
-    it(`no request fails and no answer is stale: it ${what}`, async () => {
+    it(`no request fails and no response is stale after Redis ${what}`, async () => {
       const load = await underLoad(stack, async (load) => {
         await more(load, 5);
         await fault(load);
@@ -80,24 +80,24 @@ describe("when Redis fails in the middle of load", () => {
     });
   }
 
-  it("a write that it slept through is there when it wakes", async () => {
-    using client = new Client(stack.url);
-    const lookers = stack.appUrls.map((url) => new Client(url));
+  it("a write made while Redis is paused is visible when Redis resumes", async () => {
+    using client = new CacheStatusClient(stack.url);
+    const readers = stack.appUrls.map((url) => new CacheStatusClient(url));
     for (let round = 0; round < 3; round++) {
       const name = `slept through ${round}.`;
-      for (const looker of lookers) await looker.get("/items/1");
+      for (const reader of readers) await reader.get("/items/1");
       await stack.redis.pause();
       await client.send("PUT", "/items/1", { name });
       await stack.redis.resume();
-      for (const looker of lookers) {
-        const { text } = await looker.get("/items/1");
+      for (const reader of readers) {
+        const { text } = await reader.get("/items/1");
         assert(text.includes(name), text);
       }
     }
-    for (const looker of lookers) looker[Symbol.dispose]();
+    for (const reader of readers) reader[Symbol.dispose]();
   });
 
-  it("costs nobody more than 50 ms, and that once", async () => {
+  it("a Redis that hangs delays each replica's readers by 50 ms at most, and only once", async () => {
     await assertUsedAgain();
     await stack.redis.pause();
     const [url = ""] = stack.appUrls;
@@ -113,7 +113,7 @@ describe("when Redis fails in the middle of load", () => {
         distribution(times.slice(1)),
     );
     const slow = times.filter((ms) => ms >= 40).length;
-    // The probe of the circuit may meet one more; a busy machine makes a few slow by itself.
+    // The breaker's probe may delay one more reader; a busy machine makes a few slow by itself.
     assert(slow <= 5, `${slow} of 40 waited: ${times.map(Math.round)}`);
   });
 });

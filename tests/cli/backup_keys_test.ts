@@ -1,4 +1,4 @@
-// The one file of keys: a backup that would put a poorer one in its place is refused, and changes nothing.
+// The backup's key file: a backup that would replace it with a poorer one is refused and changes nothing.
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { backup } from "$src/store/backup.ts";
@@ -30,7 +30,7 @@ async function backedUp(): Promise<Site> {
   };
 }
 
-/** Every file of the folder, to the byte. */
+/** The exact bytes of every file in the folder. */
 async function filesIn(folder: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   for await (const { name } of Deno.readDir(folder)) {
@@ -48,7 +48,7 @@ async function* each(lines: string[]): AsyncGenerator<string> {
   for (const line of lines) yield await Promise.resolve(line);
 }
 
-/** What it said, having refused and left every file as it was. */
+/** The message of a refused backup, which left every file as it was. */
 async function refusal({ sql }: Pick<Own, "sql">, folder: string): Promise<string> {
   const before = await filesIn(folder);
   const error = await assertRejects(() => backup(sql, { folder, signing }), AppError);
@@ -84,7 +84,7 @@ const losses: Record<string, { harm: (site: Site) => Promise<unknown>; named: st
 
 describe("a backup over an earlier one", () => {
   for (const [name, { harm, named }] of Object.entries(losses)) {
-    it(`is refused when ${name}, until that is mended`, async () => {
+    it(`is refused when ${name}, until that is repaired`, async () => {
       await using site = await backedUp();
       await sign(site.log, 6);
       await harm(site);
@@ -100,7 +100,7 @@ describe("a backup over an earlier one", () => {
     });
   }
 
-  it("is refused by the task loudly, with exit 1", async () => {
+  it("is refused by the task with exit code 1 and a loud message", async () => {
     await using site = await backedUp();
     await site.sql`delete from keys where subject = 'entry-2'`;
     const before = await filesIn(site.folder);
@@ -114,7 +114,7 @@ describe("a backup over an earlier one", () => {
     assertEquals(elsewhere.code, 0, elsewhere.stderr);
   });
 
-  it("lets go of the key of who was erased, and of no other in the same breath", async () => {
+  it("drops the key of an erased subject, and of no other at the same time", async () => {
     await using site = await backedUp();
     await erase(site.log, 3);
     await site.sql`delete from keys where subject = 'entry-2'`;
@@ -126,7 +126,7 @@ describe("a backup over an earlier one", () => {
     assertEquals(left, ["entry-1", "entry-4", "entry-5"]);
   });
 
-  it("is refused where the folder is another log's, though its streams have the same names", async () => {
+  it("is refused where the folder holds another log, though its streams have the same names", async () => {
     await using site = await backedUp();
     await using other = await empty();
     for (let id = 1; id <= 9; id++) await sign(other.log, id);
@@ -144,7 +144,7 @@ describe("a backup over an earlier one", () => {
     assertStringIncludes(await refusal(older, site.folder), "another log");
   });
 
-  it("mends what is damaged in the folder, as long as the database has it whole", async () => {
+  it("repairs what is damaged in the folder, if the database has it whole", async () => {
     await using site = await backedUp();
     const path = `${site.folder}/keys.ndjson`;
     const whole = await Deno.readTextFile(path);
@@ -162,7 +162,7 @@ describe("a backup over an earlier one", () => {
     }
   });
 
-  it("goes on where the earlier file opens no more than the database does", async () => {
+  it("proceeds where the earlier file opens no more than the database does", async () => {
     await using site = await backedUp();
     await sign(site.log, 6);
     await site.sql`delete from keys where subject = 'entry-6'`;

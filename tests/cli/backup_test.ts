@@ -1,4 +1,4 @@
-// Backups: taken while writes go on, restored whole or not at all, and without whom was erased since.
+// Backups: taken during writes, restored whole or not at all, and without subjects erased since.
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
@@ -35,14 +35,14 @@ describe("backup and restore", () => {
   const restoreInto = ({ database }: Own, from: string) =>
     task(["restore", from], { DATABASE_URL: database.ownerUrl, DATA_DIR: `${dir}/data` });
 
-  /** The newest log of the folder. */
+  /** The newest log in the folder. */
   function newest(): string {
     const logs = [...Deno.readDirSync(folder)].map(({ name }) => name)
       .filter((name) => name.endsWith(".ndjson") && name.startsWith("log-"));
     return logs.sort().at(-1) ?? "";
   }
 
-  it("the tasks carry everything into an empty database, which then verifies", async () => {
+  it("carry everything into an empty database, which then verifies", async () => {
     const env = { DATABASE_URL: source.database.ownerUrl, DATA_DIR: `${dir}/data` };
     const made = await task(["backup", `${dir}/tasks`], env);
     assertEquals(made.code, 0, made.stderr);
@@ -56,7 +56,7 @@ describe("backup and restore", () => {
     assertEquals(row?.n, 30);
   });
 
-  it("is consistent while writes go on: a whole log up to the head it was begun at", async () => {
+  it("are consistent during writes: the backup is a whole log up to the head where it began", async () => {
     let over = false;
     const writing = (async () => {
       for (let id = 1000; !over; id++) await sign(source.log, id);
@@ -71,7 +71,7 @@ describe("backup and restore", () => {
     assertEquals((await readHead(target.sql)).position, head.position);
   });
 
-  it("the text of somebody erased since does not come back, not even from an older log", async () => {
+  it("never bring back text erased since, not even from an older log", async () => {
     assertEquals(await nameOf(source.sql, 3), "Name 3");
     const older = newest();
     await erase(source.log, 3);
@@ -133,7 +133,7 @@ describe("backup and restore", () => {
     });
   }
 
-  it("goes into an empty log only", async () => {
+  it("restore into an empty log only", async () => {
     await using target = await empty();
     await prepareProjections(target.sql, projections);
     await sign(target.log, 1);
@@ -141,7 +141,7 @@ describe("backup and restore", () => {
     assertEquals((await readHead(target.sql)).position, 1);
   });
 
-  it("keeps as many logs as it is told, and says so when it cannot write", async () => {
+  it("keep the configured number of logs, and report when they cannot write", async () => {
     await sign(source.log, 9001);
     await backup(source.sql, { folder, signing, keep: 1 });
     const logs = [...Deno.readDirSync(folder)].filter(({ name }) => /^log-.*ndjson$/.test(name));

@@ -1,4 +1,4 @@
-// Logs to be backed up, each in a database of its own.
+// Logs to back up, each in a database of its own.
 import { projections } from "$projections/mod.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 import { liveHook } from "$src/projector/projector.ts";

@@ -60,7 +60,7 @@ function refused({ code, stdout, stderr }: Run, ...said: string[]): void {
 }
 
 describe("events export", () => {
-  it("writes the log to a pipe, and nothing but one closing line beside it", async () => {
+  it("writes the log to a pipe, and one closing line to stderr", async () => {
     const { code, stdout, stderr } = await task(["events", "export"], env);
     assertEquals([code, stdout], [0, await exported()]);
     assertEquals(stderr, "exported the log up to position 6\n");
@@ -76,13 +76,13 @@ describe("events export", () => {
     assertEquals(left.filter((name) => name.endsWith(".part")), []);
   });
 
-  it("takes a range, a stream and types", async () => {
+  it("selects by range, stream and types", async () => {
     const narrow = ["--after", "1", "--until", "6", "--type", "EntrySigned"];
     const { stdout } = await task(["events", "export", ...narrow], env);
     assertEquals(JSON.parse(stdout).stream, "entry-1");
   });
 
-  it("keeps the keys to their owner", async () => {
+  it("makes the key file readable for its owner only", async () => {
     const keys = `${dir}/keys`;
     await task(["events", "export", `${dir}/with-keys`, "--keys", keys], env);
     assertEquals(((await Deno.stat(keys)).mode ?? 0) & 0o077, 0);
@@ -91,7 +91,7 @@ describe("events export", () => {
 });
 
 describe("events import", () => {
-  it("takes what export wrote, from a pipe and from a file, keys and all", async () => {
+  it("accepts what export wrote, from a pipe and from a file, with its keys", async () => {
     const [log, keys] = [`${dir}/all.ndjson`, `${dir}/all.keys`];
     await task(["events", "export", log, "--keys", keys], env);
     const text = await Deno.readTextFile(log);
@@ -114,7 +114,7 @@ describe("events import", () => {
     assertEquals((await fresh.sql`select position from events limit 1`).length, 0);
   });
 
-  it("names a file that is cut in the middle of a character, or is no text", async () => {
+  it("names a file that ends within a character, or is not text", async () => {
     await using fresh = await emptyLog();
     const bytes = new Uint8Array([...new TextEncoder().encode(textOf(chain(1))), 0xff, 0xfe, 10]);
     await Deno.writeFile(`${dir}/bytes`, bytes);
@@ -122,19 +122,19 @@ describe("events import", () => {
     assertEquals((await readHead(fresh.sql)).position, 0);
   });
 
-  it("refuses a line without an end before it fills the memory", async () => {
+  it("refuses an endless line before it fills the memory", async () => {
     await using fresh = await emptyLog();
     await Deno.writeTextFile(`${dir}/long`, textOf(chain(2)) + "x".repeat(6_000_000));
     refused(await task(["events", "import", `${dir}/long`], fresh.env), "line 3 refused", "longer");
   });
 
-  it("refuses a log that has events", async () => {
+  it("refuses to write to a log that has events", async () => {
     const before = await readHead(sql);
     refused(await task(["events", "import"], env, textOf(chain(3))), "without events", "6");
     assertEquals(await readHead(sql), before);
   });
 
-  it("names a file that is not there, of events or of keys", async () => {
+  it("names a missing file of events or of keys", async () => {
     await using fresh = await emptyLog();
     refused(await task(["events", "import", `${dir}/nowhere`], fresh.env), `${dir}/nowhere`);
     await Deno.writeTextFile(`${dir}/three`, textOf(chain(3)));
@@ -143,7 +143,7 @@ describe("events import", () => {
     assertEquals((await readHead(fresh.sql)).position, 0);
   });
 
-  it("undoes itself when it is interrupted", async () => {
+  it("rolls back when it is interrupted", async () => {
     await using fresh = await emptyLog();
     const child = spawnTask(["events", "import"], fresh.env, "piped");
     const writer = child.stdin.getWriter();
@@ -164,7 +164,7 @@ describe("events import", () => {
 });
 
 describe("events tail", () => {
-  it("prints what is there and what comes, and ends at Ctrl-C with 0", async () => {
+  it("prints stored and new events, and exits with 0 at Ctrl-C", async () => {
     const child = spawnTask(["events", "tail", "--after", "4"], env);
     let text = "";
     const read = (async () => {
@@ -199,7 +199,7 @@ describe("the tasks of the log", () => {
       });
     }
 
-    it(`${words.join(" ")} names a database that is not there`, async () => {
+    it(`${words.join(" ")} names a database that does not exist`, async () => {
       const url = new URL(database.ownerUrl);
       url.pathname = "/no_such_database";
       refused(await task(words, { ...env, DATABASE_URL: url.href }), "no_such_database");

@@ -1,5 +1,5 @@
-// A task whose connection is ended while it works says so in one line, exits with 1, and leaves nothing
-// half done: it never ends with a stack trace, and never waits for what cannot come any more.
+// A task that loses its connection while it works reports it in one line, exits with 1, and leaves nothing
+// half done: no stack trace, and no endless wait.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
@@ -25,7 +25,7 @@ let env: Record<string, string>;
 
 type Sign = "waits" | "copies";
 
-/** Ends the task's connections if one of them does what is looked for. */
+/** Ends the task's connections if one of them runs a matching query. */
 async function endIf(sign: Sign): Promise<boolean> {
   const ended = await observer`
     with tasks as (
@@ -54,8 +54,8 @@ async function end(child: Deno.ChildProcess): Promise<Ended> {
 }
 
 /**
- * The task comes as far as a lock that another session holds, and there its connections are ended: those
- * that it was about to open, too, or they would wait for the lock in their place.
+ * Ends the task's connections once it waits for a lock that another session holds: also those
+ * that it was about to open, which would otherwise wait for the lock in their place.
  */
 async function cutWhileHeld(hold: string, words: string[]): Promise<Ended> {
   let ended: Promise<Ended> | undefined;
@@ -81,7 +81,7 @@ async function isEmpty(): Promise<void> {
   assertEquals((await observer`select from keys limit 1`).length, 0);
 }
 
-describe("a task whose connection is ended", () => {
+describe("a task that loses its connection", () => {
   before(async () => {
     dir = await Deno.makeTempDir({ prefix: "tallybook-test-" });
     database = await freshDatabase();
@@ -97,11 +97,11 @@ describe("a task whose connection is ended", () => {
     await Deno.remove(dir, { recursive: true });
   });
 
-  it("migrate, at its first look", async () => {
+  it("exits in migrate, at its first query", async () => {
     isOneLine(await cutWhileHeld("lock table migrations in access exclusive mode", ["migrate"]));
   });
 
-  it("migrate, while it gives the service's role its rights", async () => {
+  it("exits in migrate, while it grants the service's role its rights", async () => {
     const { username } = new URL(database.serviceUrl);
     const hold = `select pg_advisory_xact_lock(hashtext('${username}'))`;
     const owned = { OWNER_DATABASE_URL: database.ownerUrl, DATABASE_URL: database.serviceUrl };
@@ -124,14 +124,14 @@ describe("a task whose connection is ended", () => {
     "with every line taken, at its keys": "lock table keys in access exclusive mode",
   };
   for (const [stage, hold] of Object.entries(stages)) {
-    it(`import, ${stage}`, async () => {
+    it(`exits in import, ${stage}`, async () => {
       const words = ["events", "import", `${dir}/log`, "--keys", `${dir}/keys`];
       isOneLine(await cutWhileHeld(hold, words));
       await isEmpty();
     });
   }
 
-  it("import, in the middle of a pipe that stays open", async () => {
+  it("exits in import, in the middle of a pipe that stays open", async () => {
     const child = spawnTask(["events", "import"], env, "piped");
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(textOf(chain(3000))));
@@ -141,7 +141,7 @@ describe("a task whose connection is ended", () => {
     await isEmpty();
   });
 
-  it("import, in the middle of a pipe that goes on", async () => {
+  it("exits in import, in the middle of a pipe that goes on", async () => {
     const child = spawnTask(["events", "import"], env, "piped");
     const ended = end(child);
     const writer = child.stdin.getWriter();
@@ -157,7 +157,7 @@ describe("a task whose connection is ended", () => {
     await isEmpty();
   });
 
-  it("restore, verify, export, backup and replay", async () => {
+  it("exits in restore, verify, export, backup and replay", async () => {
     const own = { sql: observer, embedded: false };
     await importEvents(own, linesOf(chain(100)));
     await prepareProjections(observer, projections);

@@ -21,7 +21,7 @@ const FULL = {
 };
 
 describe("the permissions of a program in a container", () => {
-  it("names those that the service is configured to speak to, and where it listens", () => {
+  it("names the servers that the service is configured to reach, and its own address", () => {
     assertEquals(
       flags("src/main.ts", FULL, own).get("--allow-net"),
       "10.1.0.4:8000,postgres:5432,redis:6379,hooks.example:443,nginx:8000,second:443",
@@ -32,19 +32,19 @@ describe("the permissions of a program in a container", () => {
     );
   });
 
-  it("tells the service the one address to listen on, and the network of its proxy", () => {
+  it("passes the service its own address and the network of its proxy", () => {
     const found = flags("src/main.ts", FULL, own);
     assertEquals([found.get("--host"), found.get("--trusted-proxies")], [own.address, own.network]);
     assertEquals(flags("src/main.ts", FULL).has("--host"), false);
   });
 
-  it("lets the service write nothing unless it must keep something itself", () => {
+  it("lets the service write nothing unless it keeps data itself", () => {
     assertEquals(flags("src/main.ts", FULL).has("--allow-write"), false);
     const { SIGNING_KEY: _, ...keeping } = FULL;
     assertMatch(flags("src/main.ts", keeping).get("--allow-write") ?? "", /\/data$/);
   });
 
-  it("lets a migration reach the database as its owner, and nobody else", () => {
+  it("lets a migration reach the database as its owner, and no other server", () => {
     const found = flags("src/cli/migrate.ts", FULL);
     assertEquals(found.get("--allow-net"), "owner:5433");
     assertEquals(found.has("--allow-write"), false);
@@ -54,7 +54,7 @@ describe("the permissions of a program in a container", () => {
     assertMatch(flags("src/cli/backup.ts", FULL).get("--allow-write") ?? "", /\/backups$/);
   });
 
-  it("lets each read its source, the secrets that are files, and the access log's folder", async () => {
+  it("lets each program read its source, the secrets that are files, and the access log's folder", async () => {
     const file = await Deno.makeTempFile();
     await Deno.writeTextFile(file, "a cookie's secret, long enough");
     const read = flags("src/main.ts", { ...FULL, COOKIE_SECRET_FILE: file }).get("--allow-read");

@@ -1,5 +1,5 @@
-// All read models rebuilt by one command, two of them at a time: what fails or is interrupted in one of
-// them ends the other, says so once, and can be gone on with.
+// Rebuilds all read models by one command, two at a time: a failure or interruption of one ends the other,
+// is reported once, and the command can be resumed.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
@@ -44,7 +44,7 @@ function rebuilt(stderr: string): string[] {
 }
 
 describe("replay", () => {
-  it("rebuilds all there is, and says so of each", async () => {
+  it("rebuilds every projection and reports each", async () => {
     const before = await readTables(log.sql);
     const { code, stdout, stderr } = await task(["replay"], env);
     assertEquals([code, stdout], [0, ""], stderr);
@@ -52,14 +52,14 @@ describe("replay", () => {
     assertEquals(await readTables(log.sql), before);
   });
 
-  it("ends at an interruption, and goes on with what is left", async () => {
+  it("ends when interrupted, and resumes with those that are left", async () => {
     const before = await readTables(log.sql);
     const holder = await log.sql.reserve();
     await holder`begin`;
     await holder`select from read.projections where name = 'guestbook' for update`;
     const child = spawnTask(["replay"], env);
     const ended = child.output();
-    // The other lane comes to its end meanwhile.
+    // The other lane finishes meanwhile.
     await waitFor(async () => {
       const states = await projectionStates(log.sql);
       const waiting = await log.sql`
@@ -68,7 +68,7 @@ describe("replay", () => {
       return waiting.length === 1 && states.every(({ rebuild }) => rebuild === null);
     });
     child.kill("SIGINT");
-    // The signal is there before the lock is given back: what the process does next, it does with it.
+    // The signal arrives before the lock is released, so the process handles it in its next step.
     await task(["replay", "nothing"], env);
     await holder`rollback`;
     holder.release();
@@ -82,7 +82,7 @@ describe("replay", () => {
     assertEquals(await readTables(log.sql), before);
   });
 
-  it("ends all of it where one cannot be rebuilt, with that one's reason", async () => {
+  it("ends as a whole when one projection cannot be rebuilt, with that one's reason", async () => {
     const before = await readTables(log.sql);
     await log.sql`
       with head as (update counter set position = position + 1 returning position)

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { layOut } from "$src/cli/deploy/secrets.ts";
 import { parseConfig } from "$src/config/config.ts";
 
-describe("laying out the secrets of a system of containers", () => {
+describe("writing the secrets of a system of containers", () => {
   let root: string;
   const text = (path: string) => Deno.readTextFileSync(`${root}/${path}`);
 
@@ -15,7 +15,7 @@ describe("laying out the secrets of a system of containers", () => {
   });
   afterEach(() => Deno.remove(root, { recursive: true }));
 
-  it("makes each once, and leaves it as it is from then on", async () => {
+  it("makes each secret once, and keeps it from then on", async () => {
     const made = await layOut(root, {});
     assertEquals(made.includes("OWNER_PASSWORD") && made.includes("SIGNING_KEY"), true);
     const before = ["owner/url", "data/url", "cache/url", "app/signing_key"].map(text);
@@ -24,7 +24,7 @@ describe("laying out the secrets of a system of containers", () => {
     assertEquals(["owner/url", "data/url", "cache/url", "app/signing_key"].map(text), before);
   });
 
-  it("takes what is given, by value or as a file, over what was made before", async () => {
+  it("prefers a given value or file to the secret made before", async () => {
     await layOut(root, {});
     await Deno.writeTextFile(`${root}/given`, "from a file\n");
     await layOut(root, { REDIS_PASSWORD: "a/b@c", NGINX_SECRET_FILE: `${root}/given` });
@@ -33,13 +33,13 @@ describe("laying out the secrets of a system of containers", () => {
     assertEquals(text("edge/nginx_secret"), "from a file");
   });
 
-  it("refuses a given file that is empty or not there", async () => {
+  it("refuses a given file that is empty or missing", async () => {
     for (const path of ["/nowhere", "/dev/null"]) {
       await assertRejects(() => layOut(root, { ADMIN_TOKEN_FILE: path }), Error, path);
     }
   });
 
-  it("leaves the admin token to the service, for which an empty file is none", async () => {
+  it("leaves the admin token to the service, which treats an empty file as none", async () => {
     await layOut(root, {});
     assertEquals(text("app/admin_token"), "");
     assertEquals(

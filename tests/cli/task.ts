@@ -1,11 +1,11 @@
-// Runs a task of this project as a person does: another process, with an environment of its own.
+// Runs a task of this project as a person does: in another process, with an environment of its own.
 
 export type Run = { code: number; stdout: string; stderr: string };
 
 const root = new URL("../..", import.meta.url).pathname;
 const KEEP = ["PATH", "HOME", "DENO_DIR", "TMPDIR"];
 
-/** The first word is a task of deno.json; nothing of this process's settings reaches it. */
+/** The first word is a task of deno.json; the environment of this process does not reach it. */
 export async function task(
   words: string[],
   env: Record<string, string>,
@@ -14,7 +14,7 @@ export async function task(
   const child = spawnTask(words, env, stdin === undefined ? "null" : "piped");
   if (stdin !== undefined) {
     const writer = child.stdin.getWriter();
-    // A task that refuses its input may be gone before it has read it all.
+    // A task that refuses its input may end before it has read it all.
     await writer.write(new TextEncoder().encode(stdin)).catch(() => undefined);
     await writer.close().catch(() => undefined);
   }
@@ -43,7 +43,7 @@ export function spawnTask(
   }).spawn();
 }
 
-/** The very flags that `deno task` gives it, without the process of `deno task` in between. */
+/** The flags that `deno task` would pass, without the process of `deno task` in between. */
 function commandOf(name: string): string[] {
   const { tasks } = JSON.parse(Deno.readTextFileSync(`${root}/deno.json`));
   const [, run = "run", ...flags] = String(tasks[name]).split(" ");

@@ -30,7 +30,7 @@ describe("verify", () => {
     await Deno.remove(dir, { recursive: true });
   });
 
-  it("says one line into a pipe and exits with 0", async () => {
+  it("prints one line into a pipe and exits with 0", async () => {
     const { position, seal } = await readHead(sql);
     const run = await task(["verify"], env);
     assertEquals(run, {
@@ -40,7 +40,7 @@ describe("verify", () => {
     });
   });
 
-  it("names the position that does not fit and exits with 1", async () => {
+  it("names the first position that does not fit and exits with 1", async () => {
     const change = async (page: string) => {
       await sql`alter table events disable trigger all`;
       await sql`update events set data = jsonb_set(data, '{page}', to_jsonb(${page}::text))
@@ -68,7 +68,7 @@ describe("verify", () => {
     assertEquals((await task(["verify"], env)).code, 0, "erased is not damaged");
   });
 
-  it("saves a head, and later holds the log against it", async () => {
+  it("saves a head, and later compares the log with it", async () => {
     const head = `${dir}/head.json`;
     assertEquals((await task(["verify", "--save", head], env)).code, 0);
     const { position } = await readHead(sql);
@@ -88,7 +88,7 @@ describe("verify", () => {
     assertEquals([cut.code, cut.stdout.startsWith("position 2 does not fit")], [1, true]);
   });
 
-  it("refuses a head that was changed, that is none, or that is not there", async () => {
+  it("refuses a head that was changed, is malformed, or is missing", async () => {
     const head = `${dir}/forged.json`;
     await task(["verify", "--save", head], env);
     const saved = JSON.parse(await Deno.readTextFile(head));
@@ -105,7 +105,7 @@ describe("verify", () => {
     }
   });
 
-  it("says where it cannot save a head", async () => {
+  it("names a path where it cannot save a head", async () => {
     const { code, stderr } = await task(["verify", "--save", `${dir}/none/head.json`], env);
     assert(code === 1 && stderr.includes(`${dir}/none/head.json`), `${code}: ${stderr}`);
   });

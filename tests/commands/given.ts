@@ -1,4 +1,5 @@
-// Given these events, when this is asked, then that is decided: the form of every command's test.
+// Given these events, when this command runs, then these events are decided: the form of every command's
+// test.
 import { assertEquals, assertThrows } from "@std/assert";
 import type { NewEvent, Recorded } from "$events/mod.ts";
 import type { Decision } from "$src/commands/decision.ts";
@@ -10,7 +11,7 @@ export function minutesAgo(minutes: number): Date {
   return new Date(NOW.getTime() - minutes * 60_000);
 }
 
-/** Events as the log would have them: of one stream, versions from 1. */
+/** Events as the log holds them: of one stream, with versions from 1. */
 export function recorded(events: NewEvent[], at = NOW): Recorded[] {
   return events.map((event, i) => ({
     ...event,

@@ -33,19 +33,19 @@ function edited(version: number, data: Record<string, unknown>) {
 }
 
 describe("signEntry()", () => {
-  it("signs into a stream that must be new", () => {
+  it("appends to a stream that must be new", () => {
     const streams = [{ stream: "entry-7", expected: "none" as const, events: [signed] }];
     assertEquals(signEntry(facts), { streams });
   });
 });
 
 describe("editEntry()", () => {
-  it("writes only what differs, on the version it saw", () => {
+  it("writes only the changed fields, at the version it read", () => {
     const change = { name: "Ada", message: "Hi" };
     assertEquals(editEntry(given(signed), change, author), edited(1, { message: "Hi" }));
   });
 
-  it("keeps counting versions over what else happened", () => {
+  it("counts versions over events of every type", () => {
     const state = given(signed, hidden, restored);
     assertEquals(editEntry(state, { name: "A" }, author), edited(3, { name: "A" }));
   });
@@ -54,29 +54,29 @@ describe("editEntry()", () => {
     assertNothing(editEntry(given(signed), { name: "Ada" }, author));
   });
 
-  it("is the author's for 15 minutes, to the moment", () => {
+  it("allows the author for exactly 15 minutes", () => {
     assertEquals(editEntry(signedAgo(14.99), { name: "A" }, author), edited(1, { name: "A" }));
     assertRefused(() => editEntry(signedAgo(15), { name: "A" }, author), { code: "forbidden" });
   });
 
-  it("is an admin's always", () => {
+  it("always allows an admin", () => {
     assertEquals(editEntry(signedAgo(5000), { name: "A" }, admin), edited(1, { name: "A" }));
   });
 
   for (
     const [who, asker] of [["a stranger", stranger], ["a caller without cookie", nobody]] as const
   ) {
-    it(`is not for ${who}`, () => {
+    it(`refuses ${who}`, () => {
       assertRefused(() => editEntry(given(signed), { name: "A" }, asker), { code: "forbidden" });
     });
   }
 
-  it("is for no visitor where nobody is known to have signed", () => {
+  it("refuses every visitor where the author is unknown", () => {
     const anonymous = given({ type: "EntrySigned", data: { ...facts, author: null } });
     assertRefused(() => editEntry(anonymous, { name: "A" }, nobody), { code: "forbidden" });
   });
 
-  it("is not for a version other than the one the caller saw", () => {
+  it("refuses a version other than the one the caller read", () => {
     const state = given(signed, hidden, restored);
     assertRefused(() => editEntry(state, { ifMatch: [1, 2] }, author), { code: "stale" });
     assertEquals(
@@ -86,13 +86,13 @@ describe("editEntry()", () => {
     assertEquals(editEntry(state, { name: "A", ifMatch: "any" }, author), edited(3, { name: "A" }));
   });
 
-  it("finds neither what was never signed, nor what is erased, nor what is hidden from its author", () => {
+  it("does not find an unsigned or erased entry, nor one hidden from its author", () => {
     for (const state of [undefined, given(signed, erased), given(signed, hidden)]) {
       assertRefused(() => editEntry(state, { name: "A" }, author), { code: "not_found" });
     }
   });
 
-  it("holds again what was approved, where it is to be held, and nothing else of it", () => {
+  it("holds an approved entry again when its text changes under moderation", () => {
     const change = { message: "Buy now", held: true };
     assertEquals(editEntry(given(held, restored), change, author), edited(2, change));
     assertEquals(editEntry(given(held), change, author), edited(1, change));
@@ -103,7 +103,7 @@ describe("editEntry()", () => {
     assertEquals(restoreEntry(state).streams[0]?.events, [restored]);
   });
 
-  it("lets an author mend an entry that is held", () => {
+  it("lets an author change a held entry", () => {
     assertEquals(editEntry(given(held), { name: "A" }, author), edited(1, { name: "A" }));
   });
 });
@@ -116,34 +116,34 @@ describe("eraseEntry()", () => {
     });
   });
 
-  it("is refused like an edit, and a second time", () => {
+  it("is refused like an edit, and the second time", () => {
     assertRefused(() => eraseEntry(given(signed), stranger), { code: "forbidden" });
     assertRefused(() => eraseEntry(signedAgo(16), author), { code: "forbidden" });
     assertRefused(() => eraseEntry(given(signed), author, [9]), { code: "stale" });
     assertRefused(() => eraseEntry(given(signed, erased), admin), { code: "not_found" });
   });
 
-  it("reaches what is hidden or held, for an admin", () => {
+  it("reaches a hidden or held entry, for an admin", () => {
     assertEquals(eraseEntry(given(signed, hidden), admin).erase, ["entry-7"]);
     assertEquals(eraseEntry(given(held), admin).erase, ["entry-7"]);
   });
 });
 
 describe("hideEntry() and restoreEntry()", () => {
-  it("hide what is shown or held, once", () => {
+  it("hide a shown or held entry, once", () => {
     assertEquals(hideEntry(given(signed)).streams[0]?.events, [hidden]);
     assertEquals(hideEntry(given(held)).streams[0]?.events, [hidden]);
     assertNothing(hideEntry(given(signed, hidden)));
   });
 
-  it("show what is hidden or held, once", () => {
+  it("show a hidden or held entry, once", () => {
     assertEquals(restoreEntry(given(signed, hidden)).streams[0]?.events, [restored]);
     assertEquals(restoreEntry(given(held)).streams[0]?.events, [restored]);
     assertNothing(restoreEntry(given(signed)));
     assertNothing(restoreEntry(given(held, restored)));
   });
 
-  it("find nothing that is erased or was never there", () => {
+  it("do not find an erased or unknown entry", () => {
     for (const state of [undefined, given(signed, erased)]) {
       assertRefused(() => hideEntry(state), { code: "not_found" });
       assertRefused(() => restoreEntry(state), { code: "not_found" });
@@ -152,7 +152,7 @@ describe("hideEntry() and restoreEntry()", () => {
 });
 
 describe("foldEntry()", () => {
-  it("takes an entry whose text is blank for an erased one", () => {
+  it("treats an entry with blank text as erased", () => {
     const [event] = recorded([signed]);
     assertEquals(event && foldEntry([{ ...event, erased: true }])?.status, "erased");
   });

@@ -18,7 +18,7 @@ describe("items", () => {
     });
   });
 
-  it("change by what differs, on the version that was seen", () => {
+  it("change by the fields that differ, at the version that was read", () => {
     assertEquals(changeItem(given(created), { name: "Lantern", description: "Brass" }), {
       streams: [{ stream: "item-3", expected: 1, events: [changed] }],
     });
@@ -29,7 +29,7 @@ describe("items", () => {
     });
   });
 
-  it("do not change into what they are", () => {
+  it("do not change when no field differs", () => {
     assertNothing(changeItem(given(created, changed), { name: "Lantern" }));
     assertNothing(changeItem(given(created), {}));
   });
@@ -41,13 +41,13 @@ describe("items", () => {
     assertRefused(() => deleteItem(given(created, deleted)), { code: "not_found" });
   });
 
-  it("refuse a caller who saw another version", () => {
+  it("refuse a caller who read another version", () => {
     assertRefused(() => changeItem(given(created), { name: "x", ifMatch: [2] }), { code: "stale" });
     assertRefused(() => changeItem(given(created), { ifMatch: [NaN] }), { code: "stale" });
     assertRefused(() => deleteItem(given(created, changed), [1]), { code: "stale" });
   });
 
-  it("are not found before they are there, nor after", () => {
+  it("are not found before creation, nor after deletion", () => {
     for (const state of [undefined, given(created, deleted)]) {
       assertRefused(() => changeItem(state, { name: "x", ifMatch: [9] }), { code: "not_found" });
       assertRefused(() => deleteItem(state, "any"), { code: "not_found" });

@@ -54,7 +54,7 @@ function decided(expected: number | "none", event: NewEvent, guard = 1) {
 }
 
 describe("openPoll()", () => {
-  it("opens into a stream that must be new", () => {
+  it("appends to a stream that must be new", () => {
     assertEquals(openPoll(5, input, NOW), {
       streams: [{ stream: "poll-5", expected: "none", events: [opened] }],
     });
@@ -87,12 +87,12 @@ describe("changePoll()", () => {
     });
   });
 
-  it("takes no option away", () => {
+  it("removes no option", () => {
     const change = () => changePoll(given(opened), { options: options.slice(1) }, NOW);
     assertRefused(change, { code: "invalid", field: "options" });
   });
 
-  it("moves and lifts the deadline, and leaves it alone where it is not named", () => {
+  it("moves and lifts the deadline, and leaves it unchanged where it is not named", () => {
     const moved = changePoll(given(multiple), { closesAt: null }, NOW).streams[0]?.events[0];
     assertEquals(moved?.data, { id: 5, closes_at: null });
     const other = changePoll(given(multiple), { question: "Which?" }, NOW).streams[0]?.events[0];
@@ -101,7 +101,7 @@ describe("changePoll()", () => {
     assertRefused(back, { code: "invalid", field: "closes_at" });
   });
 
-  it("writes nothing where nothing is asked, and refuses the wrong version", () => {
+  it("writes nothing for an empty change, and rejects a stale version", () => {
     assertNothing(changePoll(given(opened), {}, NOW));
     assertRefused(() => changePoll(given(opened), { ifMatch: [2] }, NOW), { code: "stale" });
     assertRefused(() => changePoll(given(opened, deleted), {}, NOW), { code: "not_found" });
@@ -109,12 +109,12 @@ describe("changePoll()", () => {
 });
 
 describe("closePoll() and reopenPoll()", () => {
-  it("close once", () => {
+  it("close a poll once", () => {
     assertEquals(closePoll(given(opened), "admin").streams[0]?.events, [closed]);
     assertNothing(closePoll(given(opened, closed), "deadline"));
   });
 
-  it("reopen once, with a new deadline or none", () => {
+  it("reopen a poll once, with a new deadline or none", () => {
     const event: NewEvent = { type: "PollReopened", data: { id: 5, closes_at: null } };
     const state = given(opened, closed);
     const streams = [{ stream: "poll-5", expected: 2, events: [event] }];
@@ -124,14 +124,14 @@ describe("closePoll() and reopenPoll()", () => {
     assertRefused(past, { code: "invalid", field: "closes_at" });
   });
 
-  it("reopens a poll past its deadline that nobody has closed yet", () => {
+  it("reopen a poll whose deadline has passed before it was closed", () => {
     assertEquals(reopenPoll(given(due), { closesAt: later }, NOW).streams[0]?.events[0]?.data, {
       id: 5,
       closes_at: later.toISOString(),
     });
   });
 
-  it("find no deleted poll", () => {
+  it("do not find a deleted poll", () => {
     assertRefused(() => closePoll(given(opened, deleted), "admin"), { code: "not_found" });
     assertRefused(() => reopenPoll(given(opened, deleted), { closesAt: null }, NOW), {
       code: "not_found",
@@ -140,7 +140,7 @@ describe("closePoll() and reopenPoll()", () => {
     assertRefused(() => deletePoll(undefined), { code: "not_found" });
   });
 
-  it("close and reopen the version that was seen", () => {
+  it("close and reopen at the version that was read", () => {
     assertEquals(closePoll(given(opened), "admin", [1]).streams[0]?.events, [closed]);
     assertRefused(() => closePoll(given(opened), "admin", [2]), { code: "stale" });
     assertRefused(() => closePoll(given(opened, closed), "admin", [1]), { code: "stale" });
@@ -150,7 +150,7 @@ describe("closePoll() and reopenPoll()", () => {
     assertRefused(() => reopen([1]), { code: "stale" });
   });
 
-  it("delete on the version that was seen", () => {
+  it("delete at the version that was read", () => {
     assertEquals(deletePoll(given(opened, closed), [2]).streams[0]?.events, [deleted]);
     assertRefused(() => deletePoll(given(opened, closed), [1]), { code: "stale" });
   });
@@ -161,12 +161,12 @@ describe("castVote()", () => {
     assertEquals(castVote(given(opened), none, voteFor("tea")), decided("none", cast(["tea"])));
   });
 
-  it("takes an option by its text, and by its id before any text", () => {
+  it("matches an option by id first, then by text", () => {
     assertEquals(castVote(given(opened), none, voteFor("Coffee")), decided("none", cast(["2"])));
     assertEquals(castVote(given(opened), none, voteFor("2")), decided("none", cast(["2"])));
   });
 
-  it("changes a vote by what it replaces", () => {
+  it("changes a vote by naming what it replaces", () => {
     const event: NewEvent = {
       type: "VoteChanged",
       data: { poll: 5, voter: "v", options: ["2"], previous: ["tea"] },
@@ -184,11 +184,11 @@ describe("castVote()", () => {
     assertEquals(castVote(given(opened), state, voteFor("tea")), decided(2, cast(["tea"])));
   });
 
-  it("writes nothing where the vote is what it was", () => {
+  it("writes nothing where the vote is unchanged", () => {
     assertNothing(castVote(given(opened), ballot(cast(["tea"])), voteFor("tea")));
   });
 
-  it("takes several options once each, in the poll's order, where several may be chosen", () => {
+  it("takes several options once each, in the poll's order, in a multiple choice", () => {
     const event = cast(["tea", "3"]);
     const wanted = decided("none", event);
     assertEquals(castVote(given(multiple), none, voteFor("3", "tea", "3")), {
@@ -197,18 +197,18 @@ describe("castVote()", () => {
     });
   });
 
-  it("refuses two options of a single choice, none, and one that is not there", () => {
+  it("refuses two options in a single choice, none, and an unknown one", () => {
     for (const wanted of [["tea", "2"], [], ["gin"], ["tea", "gin"]]) {
       const vote = () => castVote(given(opened), none, voteFor(...wanted));
       assertRefused(vote, { code: "invalid", field: "option" });
     }
   });
 
-  it("relies on the deadline, which the log's own clock decides", () => {
+  it("leaves the deadline to the log's own clock", () => {
     assertEquals(castVote(given(due), none, voteFor("tea")).notAfter, minutesAgo(1));
   });
 
-  it("is refused in a closed poll, and finds no deleted one", () => {
+  it("is refused in a closed poll, and does not find a deleted one", () => {
     const late = () => castVote(given(opened, closed), none, voteFor("tea"));
     assertRefused(late, { code: "conflict" });
     assertRefused(() => castVote(given(opened, deleted), none, voteFor("tea")), {
@@ -219,7 +219,7 @@ describe("castVote()", () => {
 });
 
 describe("withdrawVote()", () => {
-  it("takes back what was cast, guarded like a vote", () => {
+  it("withdraws the vote, guarded like a vote", () => {
     const event: NewEvent = {
       type: "VoteWithdrawn",
       data: { poll: 5, voter: "v", previous: ["tea"] },
@@ -227,7 +227,7 @@ describe("withdrawVote()", () => {
     assertEquals(withdrawVote(given(opened), ballot(cast(["tea"])), "v"), decided(1, event));
   });
 
-  it("finds no vote to take back, and none in a closed poll", () => {
+  it("finds no vote before one was cast, and is refused in a closed poll", () => {
     assertRefused(() => withdrawVote(given(opened), none, "v"), { code: "not_found" });
     const late = () => withdrawVote(given(opened, closed), ballot(cast(["tea"])), "v");
     assertRefused(late, { code: "conflict" });

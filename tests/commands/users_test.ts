@@ -25,7 +25,7 @@ const own: Claim = { stream: "email-a", version: 1, holder: 4 };
 const taken: Claim = { stream: "email-b", version: 5, holder: 9 };
 
 describe("foldClaim()", () => {
-  it("knows who holds an address, and that a released one is free", () => {
+  it("tracks the holder of an address, and that a released one is free", () => {
     assertEquals(foldClaim("email-a", []), free("email-a"));
     assertEquals(foldClaim("email-a", recorded([claimed])), own);
     const after = { stream: "email-a", version: 2, holder: null };
@@ -43,18 +43,18 @@ describe("registerUser()", () => {
     });
   });
 
-  it("claims a released address on the version it was released at", () => {
+  it("claims a released address at the version of its release", () => {
     const claim = foldClaim("email-a", recorded([claimed, released]));
     assertEquals(registerUser(facts, claim).streams[1]?.expected, 2);
   });
 
-  it("is refused where somebody holds the address, naming the field", () => {
+  it("is refused where the address is taken, naming the field", () => {
     assertRefused(() => registerUser(facts, taken), { code: "conflict", field: "email" });
   });
 });
 
 describe("changeUser()", () => {
-  it("writes only what differs", () => {
+  it("writes only the changed fields", () => {
     const event = { type: "UserChanged" as const, data: { id: 4, name: "Lovelace" } };
     assertEquals(changeUser(given(registered), { name: "Lovelace" }), {
       streams: [{ stream: "user-4", expected: 1, events: [event] }],
@@ -93,7 +93,7 @@ describe("changeUser()", () => {
     assertRefused(change, { code: "conflict", field: "email" });
   });
 
-  it("is refused to a caller who saw another version, and where there is no user", () => {
+  it("rejects a stale version and an unknown user", () => {
     const stale = () => changeUser(given(registered), { name: "x", ifMatch: [2] });
     assertRefused(stale, { code: "stale" });
     for (const state of [undefined, given(registered, deleted), given(registered, erased)]) {
@@ -112,7 +112,7 @@ describe("deleteUser()", () => {
     });
   });
 
-  it("happens once, and on the version that was seen", () => {
+  it("happens once, at the version that was read", () => {
     assertRefused(() => deleteUser(given(registered, deleted), own), { code: "not_found" });
     assertRefused(() => deleteUser(given(registered), own, [7]), { code: "stale" });
   });
@@ -129,7 +129,7 @@ describe("eraseUser()", () => {
     });
   });
 
-  it("reaches a deleted user, whose address somebody else may hold by now", () => {
+  it("reaches a deleted user, whose address may be claimed by another", () => {
     assertEquals(eraseUser(given(registered, deleted), { ...own, version: 3, holder: 8 }), {
       streams: [{ stream: "user-4", expected: 2, events: [erased] }],
       erase: ["user-4"],

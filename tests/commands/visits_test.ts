@@ -3,7 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import { countView, countVisits } from "$src/commands/visits.ts";
 
 describe("countVisits()", () => {
-  it("writes one event a page, whatever the page's stream has", () => {
+  it("writes one event a page, at any version of the page's stream", () => {
     assertEquals(countVisits(new Map([["/", 3], ["/polls", 1]])), {
       streams: [
         {
@@ -20,13 +20,13 @@ describe("countVisits()", () => {
     });
   });
 
-  it("leaves pages without views out", () => {
+  it("leaves out pages without views", () => {
     assertEquals(countVisits(new Map([["/", 0]])), { streams: [] });
   });
 });
 
 describe("countView()", () => {
-  it("writes down one view and the total that is answered", () => {
+  it("writes one view, and the total that the response shows", () => {
     assertEquals(countView("/", 41), {
       streams: [{
         stream: "visits-/",

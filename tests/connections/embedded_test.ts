@@ -25,7 +25,7 @@ describe("the embedded database", () => {
     await Deno.remove(dir, { recursive: true });
   });
 
-  it("answers many connections at once, each with its own answer", async () => {
+  it("answers many connections at once, each with its own result", async () => {
     const asked = Array.from({ length: 400 }, (_, i) => i);
     const answers = await Promise.all(asked.map(async (i) => {
       const { sql } = i % 2 === 0 ? first : second;
@@ -54,7 +54,7 @@ describe("the embedded database", () => {
     assertEquals(await outside, 0);
   });
 
-  it("goes on after a refused statement, in and out of a transaction", async () => {
+  it("continues after a refused statement, in and out of a transaction", async () => {
     const wrong = [1, 2, 3].map((i) => first.sql`select ${i}::int / 0`.then(() => "", String));
     const right = [1, 2, 3].map((i) => second.sql`select ${i}::int as n`);
     assert((await Promise.all(wrong)).every((said) => said.includes("division by zero")));
@@ -63,7 +63,7 @@ describe("the embedded database", () => {
     assertEquals((await second.sql`select 1 as n`)[0]?.n, 1);
   });
 
-  it("undoes what a connection that broke off left half done", async () => {
+  it("rolls back the open transaction of a broken connection", async () => {
     const config = { ...loadConfig(), DATABASE_URL: undefined, DATA_DIR: dir };
     const third = await openDatabase(config);
     const broken = third.sql.begin(async (tx) => {
@@ -78,7 +78,7 @@ describe("the embedded database", () => {
     });
   });
 
-  it("says where it cannot keep its data", async () => {
+  it("names a directory where it cannot keep its data", async () => {
     const file = `${dir}/a-file`;
     await Deno.writeTextFile(file, "");
     const error = await assertRejects(() => openEmbedded(`${file}/data`), AppError);
@@ -86,13 +86,13 @@ describe("the embedded database", () => {
     assert(error.message.includes(`${file}/data`), error.message);
   });
 
-  it("keeps its socket to its owner", async () => {
+  it("makes its socket accessible to its owner only", async () => {
     const socket = (await Deno.readTextFile(`${dir}/lock`)).trim();
     const { mode } = await Deno.stat(socket);
     assertEquals((mode ?? 0) & 0o077, 0);
   });
 
-  it("refuses a second service, and lets tasks join the one that runs", async () => {
+  it("refuses a second service, and lets tasks join the running one", async () => {
     const dir = await Deno.makeTempDir({ prefix: "tallybook-test-" });
     {
       await using first = await openEmbedded(dir, { alone: true });

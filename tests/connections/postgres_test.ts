@@ -1,4 +1,4 @@
-// The client that every query goes through: lost connections, and arrays as parameters and results.
+// The client that runs every query: lost connections, and arrays as parameters and results.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { isConnectionError, type Sql, type Tx } from "$src/connections/postgres.ts";
@@ -11,7 +11,7 @@ let database: FreshDatabase;
 let owner: ReturnType<typeof opened>;
 let client: ReturnType<typeof opened>;
 
-/** Rejections that nothing handles while `work` runs: each would end the process. */
+/** Unhandled rejections while `work` runs: each would end the process. */
 async function unhandledDuring(work: () => Promise<void>): Promise<string[]> {
   const found: string[] = [];
   const note = (event: PromiseRejectionEvent) => {
@@ -21,7 +21,7 @@ async function unhandledDuring(work: () => Promise<void>): Promise<string[]> {
   addEventListener("unhandledrejection", note);
   try {
     await work();
-    // Deno reports a rejection when the queue of microtasks is empty, so a timer fires after it.
+    // Deno reports a rejection when the microtask queue is empty, so a timer fires after it.
     await new Promise((done) => setTimeout(done));
   } finally {
     removeEventListener("unhandledrejection", note);
@@ -53,7 +53,7 @@ describe("the database client", () => {
     await database[Symbol.asyncDispose]();
   });
 
-  it("a connection that ends while it opens fails its query and leaves no other rejection", async () => {
+  it("fails a query whose connection ends while opening, and leaves no unhandled rejection", async () => {
     const unhandled = await unhandledDuring(() =>
       owner.sql.begin(async (tx) => {
         await tx`lock table pg_catalog.pg_type in access exclusive mode`;

@@ -1,4 +1,4 @@
-// A Redis that hangs, and a process that is only busy itself.
+// A Redis that hangs, and a process that is merely busy itself.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, beforeEach, describe, it } from "@std/testing/bdd";
 import { setImmediate } from "node:timers";
@@ -17,7 +17,7 @@ function block(ms: number): void {
   for (const end = performance.now() + ms; performance.now() < end;);
 }
 
-/** Something to do in each turn of the event loop; answers how long the longest turn took. */
+/** Work in each turn of the event loop; returns how long the longest turn took. */
 function busy(): () => number {
   let [last, longest, over] = [performance.now(), 0, false];
   const work = () => {
@@ -56,7 +56,7 @@ describe("the connection to Redis", () => {
     return performance.now() - asked;
   }
 
-  it("costs nobody more than its time when it hangs, however many wait in a busy process", async () => {
+  it("delays each caller by its timeout at most when Redis hangs, however many wait in a busy process", async () => {
     await hang();
     const stop = busy();
     const times = await Promise.all(Array.from({ length: READERS }, async (_, i) => {
@@ -73,7 +73,7 @@ describe("the connection to Redis", () => {
     assert(worst <= COMMAND_MS + 3 * longest, `${worst} ms with turns of ${longest} ms`);
   });
 
-  it("lets go of all who wait as soon as one has waited in vain", async () => {
+  it("releases all waiting callers as soon as one has timed out", async () => {
     await hang();
     const first = waited();
     await pause(COMMAND_MS / 2);
@@ -83,10 +83,10 @@ describe("the connection to Redis", () => {
     assert(second < COMMAND_MS - 5, `the second waited ${second} ms`);
   });
 
-  it("does not take it for a hang that this process was held up", async () => {
+  it("does not take a blocked event loop for a hang of Redis", async () => {
     for (let i = 0; i < 50; i++) {
       const asked = ask();
-      // Sent, but what comes back is not read while this goes on.
+      // The command is sent, but its reply is not read while this blocks.
       await new Promise((done) => setImmediate(() => done(undefined)));
       block(COMMAND_MS + 10);
       await asked;
@@ -94,7 +94,7 @@ describe("the connection to Redis", () => {
     assertEquals(link.isAvailable, true);
   });
 
-  it("a view that it took late is not counted twice", async () => {
+  it("does not count a view twice that Redis applied after the timeout", async () => {
     const { visits } = service.services;
     const total = () => visits.total("/late", () => Promise.resolve(0));
     await waitFor(() => service.services.redis?.isAvailable);

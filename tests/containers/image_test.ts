@@ -1,4 +1,4 @@
-// The image: built by the legacy builder and by BuildKit, gated by its tests, and holding what runs.
+// The image: built by the legacy builder and by BuildKit, gated by its tests, and holding only what runs.
 import { assert, assertEquals, assertLess, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { waitFor } from "../support/until.ts";
@@ -28,7 +28,7 @@ async function build(cwd: string, buildkit = false): Promise<Output & { seconds:
     EXTRA_CA: Deno.env.get("EXTRA_CA") ?? await localCertificates(),
   };
   const started = performance.now();
-  // The legacy builder leaves the container of a step that failed, unless told not to.
+  // The legacy builder keeps the container of a failed step, unless told not to.
   const flags = [...(buildkit ? [] : ["--force-rm"]), "--build-arg", "EXTRA_CA", "-t", TAG];
   const done = await run(["docker", "build", ...flags, "."], { cwd, env });
   return { ...done, seconds: (performance.now() - started) / 1000 };
@@ -78,7 +78,7 @@ describe("the image", () => {
     assertMatch(broken.text + broken.errors, /TS2322/);
   });
 
-  it("cannot leave the test stage out, for the last stage takes its files from there", async () => {
+  it("needs the test stage, as the last stage takes its files from there", async () => {
     const text = await Deno.readTextFile(`${ROOT}/Dockerfile`);
     const stages = text.split(/^FROM /m).slice(1);
     const last = stages.at(-1) ?? "";
@@ -87,7 +87,7 @@ describe("the image", () => {
     assertEquals(/COPY (?!--from)|ADD|--mount|<</.test(last), false);
   });
 
-  // The legacy builder has no way to leave a stage out, so this is where it would show.
+  // The legacy builder cannot skip a stage, so a skipped test stage would show here.
   if (hasBuildKit) {
     it("builds under BuildKit as well, and stops at a failing test there too", async () => {
       assertEquals((await build(copy, true)).code, 0);
@@ -115,7 +115,7 @@ describe("the image", () => {
     assertLess(all - base, 60e6);
   });
 
-  it("runs as a user that is not root, and can change nothing of itself", async () => {
+  it("runs as a user other than root, and can change none of its own files", async () => {
     assertEquals(await inside("id -un"), "deno");
     assertEquals(
       await inside("find /app /deno-dir -writable ! -path '/app/backups' ! -path /app/data | head"),
@@ -146,12 +146,12 @@ describe("the image", () => {
   });
 });
 
-/** Where others use this machine as well, the clock on the wall is theirs, too. */
+/** CPU time, as wall time depends on others who use this machine. */
 function busy(): number {
   return Math.max(1, (Deno.loadavg()[0] ?? 0) / navigator.hardwareConcurrency);
 }
 
-/** What the service, and the shell whose place it took, have used of a processor so far. */
+/** The CPU time used so far by the service and the shell whose place it took. */
 async function processorMs(id: string): Promise<number> {
   const find =
     "for p in /proc/[0-9]*; do grep -aq ^deno $p/cmdline && cat $p/stat; done | head -n 1";
@@ -182,7 +182,7 @@ describe("the first start", () => {
     assertLess(seconds, GOAL_FIRST_ENTRY_S * busy());
   });
 
-  it("answers from Nginx' cache, counts those views as well, and shows a write at once", async () => {
+  it("serves from Nginx' cache, counts those views as well, and shows a write at once", async () => {
     const look = () => fetch(system.url, { headers: { accept: "application/json" } });
     const visits = async () => (await (await fetch(`${system.url}/visits`)).json()).visits;
     await waitFor(
@@ -226,7 +226,7 @@ describe("the first start", () => {
     assertLess(ms, GOAL_START_MS * busy());
   });
 
-  it("finishes what it holds when it is asked to stop, and then ends at once", async () => {
+  it("finishes open requests when it is stopped, and then ends at once", async () => {
     const { id } = await system.container("app");
     await system.answers();
     const before = await total(system.url);
@@ -244,7 +244,7 @@ describe("the first start", () => {
     const ms = performance.now() - stopped;
     assertEquals(await inspect(id, "{{.State.ExitCode}}"), "0");
     assertLess(ms, 8000);
-    // 503: it came after the app had closed its door, and nothing of it was begun.
+    // 503: the request arrived after the app stopped accepting, and nothing of it was begun.
     assert(
       answers.every(({ status }) => status === 201 || status === 503),
       answers.map(({ status }) => status).join(" "),
@@ -252,7 +252,7 @@ describe("the first start", () => {
     await must(["docker", "start", id]);
     await system.answers();
     const kept = before + answers.filter(({ status }) => status === 201).length;
-    // The last ones may have been told that it takes as long as a copy lives.
+    // The last writes may have been answered as pending for as long as a cached copy lives.
     const pending = answers.filter(({ visible }) => visible === "pending").length;
     report(`${kept - before} written while it stopped in ${Math.round(ms)} ms, ${pending} pending`);
     if (pending === 0) assertEquals(await total(system.url), kept);

@@ -1,5 +1,5 @@
-// Who reaches whom. The table is the promise; every cell of it is tried, the forbidden ones too, from
-// inside each container's own network and at every address that the target has.
+// Which container reaches which. The table is the promise; every cell of it is tried, the forbidden ones
+// too, from inside each container's own network and at every address that the target has.
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Found, probe, type Target } from "./probe.ts";
@@ -14,13 +14,13 @@ const REACHES: Record<string, string[]> = {
 };
 const SERVICES = ["nginx", "app", "postgres", "redis"];
 const TARGETS = [...SERVICES, "host", "outside"];
-// Names that a network knows although the service behind them does not listen on it.
+// Names known to a network although the service behind them does not listen on it.
 const KNOWN_BUT_CLOSED = ["postgres app", "redis app", "migrate app"];
 
 const ADDRESSES = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
 const RANGE = "{{range .IPAM.Config}}{{.Subnet}}{{end}}";
 
-/** A server beyond this machine that answers over TCP: the one that names are asked of. */
+/** A server outside this machine that answers over TCP: the resolver. */
 async function beyond(): Promise<string> {
   const text = await Deno.readTextFile("/etc/resolv.conf");
   const given = text.match(/^nameserver\s+([\d.]+)/m)?.[1] ?? "127.";
@@ -34,7 +34,7 @@ async function probeFrom(container: string, targets: Target[]): Promise<Found[]>
   return JSON.parse(await must([...inside, ...deno, JSON.stringify(targets)], { stdin }));
 }
 
-describe("who reaches whom", () => {
+describe("network isolation", () => {
   let system: System;
   let targets: Target[];
   const ids: Record<string, string> = {};
@@ -43,7 +43,7 @@ describe("who reaches whom", () => {
   before(async () => {
     system = await System.up();
     for (const name of SERVICES) ids[name] = (await system.container(name)).id;
-    // It has long ended; one that stays shows what the first one could.
+    // The migrate container ended long ago; a running copy shows what it could reach.
     ids.migrate = `${system.project}-migrate`;
     const stay = ["--name", ids.migrate, "migrate", "sleep", "600"];
     await system.compose("run", "-d", "--no-deps", ...stay);
@@ -90,19 +90,19 @@ describe("who reaches whom", () => {
       to !== from && !allowed.includes(to) && !KNOWN_BUT_CLOSED.includes(`${from} ${to}`)
     );
     for (const to of hidden) {
-      it(`${from} does not even find ${to}'s address`, () => {
+      it(`${from} cannot resolve ${to}`, () => {
         assertEquals(cell(from, to)?.resolved, false);
       });
     }
   }
 
   for (const to of ["app", "postgres", "redis"]) {
-    it(`the host has no way of its own to ${to}`, () => {
+    it(`the host has no direct route to ${to}`, () => {
       assertEquals(cell("the host", to)?.reached, false);
     });
   }
 
-  it("gives the host one port, on its loopback, and it is Nginx'", async () => {
+  it("the host gets one port, on its loopback, which is Nginx'", async () => {
     const open: string[] = [];
     for (const { id, service } of await system.containers()) {
       const ports = (await must(["docker", "port", id])).split("\n").filter((line) => line !== "");
@@ -111,7 +111,7 @@ describe("who reaches whom", () => {
     assertEquals(open, [`nginx 8080/tcp -> 127.0.0.1:${system.port}`]);
   });
 
-  it("makes the secrets without any network", async () => {
+  it("the secrets are made without any network", async () => {
     const { id } = await system.container("secrets");
     assertEquals(await inspect(id, "{{.HostConfig.NetworkMode}}"), "none");
   });

@@ -1,4 +1,4 @@
-// The life of the system: down and up, a crash of each of its containers, and the tasks inside it.
+// The lifecycle of the system: down and up, a crash of each of its containers, and the tasks inside it.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { waitFor } from "../support/until.ts";
@@ -21,7 +21,7 @@ describe("a system of containers", () => {
   };
 
   for (const service of ["app", "redis", "nginx", "postgres"]) {
-    it(`heals after ${service} was killed under load, and has lost nothing`, async () => {
+    it(`recovers after ${service} was killed under load, and has lost nothing`, async () => {
       const load = startLoad(system.url);
       await waitFor(() => load.acknowledged.length >= ENOUGH, 30_000, "writes");
       const { id } = await system.container(service);
@@ -48,7 +48,7 @@ describe("a system of containers", () => {
     assertEquals(await total(system.url), count);
   });
 
-  it("keeps its data from down to up", async () => {
+  it("keeps its data across down and up", async () => {
     const count = await total(system.url);
     assert(count > 0);
     await system.compose("down");
@@ -85,7 +85,7 @@ describe("a system of containers", () => {
     await Deno.remove(kept, { recursive: true });
   });
 
-  it("starts clean after down -v", async () => {
+  it("starts empty after down -v", async () => {
     await sign(system.url, "gone tomorrow");
     await system.compose("down", "-v");
     const filter = `label=com.docker.compose.project=${system.project}`;

@@ -1,4 +1,4 @@
-// Writers and readers that go on while things break around them, and remember what they were told.
+// Writers and readers that go on through faults, and record the responses they got.
 import { sign } from "./system.ts";
 
 export type Load = {
@@ -7,7 +7,10 @@ export type Load = {
   refused: number;
   reads: number;
   failedReads: string[];
-  /** A kept connection that Nginx' old workers closed just as it was used: asked again, as browsers do. */
+  /**
+   * Retries a request whose kept connection Nginx' old workers closed just as it was used, as
+   * browsers do.
+   */
   askedAgain: number;
   stop(): Promise<void>;
 };
@@ -40,7 +43,7 @@ export function startLoad(url: string, { writers = 4, readers = 2 } = {}): Load 
   return load;
 }
 
-/** A write that got no answer, or another one, was not acknowledged: it may be there or not. */
+/** A write with no response, or an error, was not acknowledged: it may be stored or not. */
 async function write(url: string, load: Load, number: number): Promise<void> {
   try {
     const answer = await sign(url, `from writer ${number}`);
@@ -75,7 +78,7 @@ function get(url: string): Promise<Response> {
   return fetch(url, { signal: AbortSignal.timeout(20_000) });
 }
 
-/** The acknowledged entries that are not there. */
+/** The acknowledged entries that are missing. */
 export async function lost(url: string, load: Load): Promise<number[]> {
   const there = new Set<number>();
   for (let before = "";;) {

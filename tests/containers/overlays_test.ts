@@ -1,4 +1,4 @@
-// compose.prod.yaml as a public site would run it, and compose.dev.yaml as a developer would.
+// compose.prod.yaml as on a public site, and compose.dev.yaml as on a developer's machine.
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort } from "$src/cli/stack/mod.ts";
@@ -67,18 +67,18 @@ describe("the production overlay", () => {
     return { status: Number(status), version, text };
   }
 
-  it("speaks HTTP/2 over TLS, and says that it will go on doing so", async () => {
+  it("speaks HTTP/2 over TLS, and sends HSTS", async () => {
     const { status, version, text } = await curl("/", "--http2");
     assertEquals([status, version], [200, "2"]);
     assertMatch(text, /strict-transport-security: max-age=31536000/i);
   });
 
-  it("refuses versions of TLS that are no longer safe", async () => {
+  it("refuses unsafe versions of TLS", async () => {
     const { status } = await curl("/", "--tls-max", "1.1");
     assertEquals(status, 0);
   });
 
-  it("sends plain HTTP to HTTPS, method and all", async () => {
+  it("redirects plain HTTP to HTTPS with 308, which keeps the method", async () => {
     for (const host of [[], ["-H", "host: evil.example"]]) {
       const { status, text } = await curl(`${system.url}/entries?limit=3`, ...host);
       assertEquals(status, 308);
@@ -89,7 +89,7 @@ describe("the production overlay", () => {
     }
   });
 
-  it("takes a renewed certificate into use by itself", async () => {
+  it("reloads a renewed certificate by itself", async () => {
     await certificate("second.test");
     const shown = async () => {
       const ask = `openssl s_client -connect localhost:${tlsPort} </dev/null 2>/dev/null`;
@@ -98,14 +98,14 @@ describe("the production overlay", () => {
     await waitFor(async () => (await shown()).includes("second.test"), 10_000, "the certificate");
   });
 
-  it("asks for the admin token that was given", async () => {
+  it("requires the configured admin token", async () => {
     const user = ["-H", "content-type: application/json", "-d", '{"name":"A","email":"a@b.cd"}'];
     assertEquals((await curl("/users", ...user)).status, 401);
     const admin = ["-H", `authorization: Bearer ${token}`];
     assertEquals((await curl("/users", ...user, ...admin)).status, 201);
   });
 
-  it("lets a form of its own site through, over TLS", async () => {
+  it("accepts a form of its own site over TLS", async () => {
     const form = ["-H", `origin: https://localhost:${tlsPort}`, "-d", "name=A&message=B"];
     assertEquals((await curl("/sign", ...form)).status, 303);
   });
@@ -115,7 +115,7 @@ describe("the production overlay", () => {
     assertEquals(replicas.map(({ state }) => state), ["running", "running", "running"]);
   });
 
-  it("limits what each container may take, and keeps some for it", async () => {
+  it("limits the resources of each container, and reserves some for it", async () => {
     const format = "{{.HostConfig.Memory}} {{.HostConfig.MemoryReservation}} " +
       "{{.HostConfig.NanoCpus}} {{.HostConfig.CpuShares}}";
     for (const { id, service } of await system.containers()) {
@@ -128,7 +128,7 @@ describe("the production overlay", () => {
     }
   });
 
-  it("carries the secrets that were given, and none in an environment", async () => {
+  it("uses the given secrets, and puts none into an environment", async () => {
     const given = await Deno.readTextFile(`${folder}/secrets/redis_password`);
     const { text } = await system.exec("redis", "cat", "/secrets/cache/password");
     assertEquals(text, given);
@@ -140,7 +140,7 @@ describe("the production overlay", () => {
     assertEquals(about.includes(given) || about.includes(token), false);
   });
 
-  it("makes backups on its own, and keeps the newest", async () => {
+  it("makes backups by schedule, and keeps the newest", async () => {
     const logs = async () => {
       const { text } = await system.exec("backup", "ls", "backups");
       return text.split("\n").filter((name) => /^log-\d+\.ndjson$/.test(name));
@@ -181,17 +181,17 @@ describe("the developer's overlay", () => {
     await Deno.remove(copy, { recursive: true });
   });
 
-  it("brings sample data", async () => {
+  it("adds sample data", async () => {
     assertGreater(await total(system.url), 0);
   });
 
-  it("waits for a debugger on the loopback", async () => {
+  it("opens a debugger port on the loopback", async () => {
     const answer = await fetch(`http://127.0.0.1:${debugPort}/json/list`);
     const [target] = await answer.json();
     assertMatch(target.webSocketDebuggerUrl, /^ws:/);
   });
 
-  it("runs a changed source without a new image", async () => {
+  it("runs changed source without a new image", async () => {
     const path = `${copy}/src/routes/health.ts`;
     const text = await Deno.readTextFile(path);
     await Deno.writeTextFile(

@@ -1,4 +1,4 @@
-// What each container may do, as the engine has it and as the processes inside find it.
+// The privileges of each container, according to the engine and to the processes inside.
 import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Container, inspect, must, run, System } from "./system.ts";
@@ -25,14 +25,14 @@ describe("least privilege", () => {
     await must(["docker", "exec", idOf(service), "sh", "-c", script]);
 
   for (const service of ALL) {
-    it(`starts ${service} with nothing that it does not need`, async () => {
+    it(`starts ${service} with no unneeded capability`, async () => {
       assertEquals(
         await inspect(idOf(service), SETTINGS),
         "true [ALL] [] [no-new-privileges:true] false",
       );
     });
 
-    it(`keeps ${service}'s log small`, async () => {
+    it(`limits the size of ${service}'s log`, async () => {
       const settings = await inspect(idOf(service), "{{json .HostConfig.LogConfig}}");
       assertEquals(JSON.parse(settings), {
         Type: "json-file",
@@ -42,7 +42,7 @@ describe("least privilege", () => {
   }
 
   for (const service of RUNNING) {
-    it(`runs every process of ${service} as a user without rights`, async () => {
+    it(`runs every process of ${service} as an unprivileged user`, async () => {
       const script = `for at in /proc/[0-9]*; do
         grep -E '^(Uid|CapBnd|CapEff|NoNewPrivs):' "$at/status" 2>/dev/null | tr -s '\\t\\n' '  '; echo
       done | sort -u`;
@@ -63,7 +63,7 @@ describe("least privilege", () => {
       }
     });
 
-    it(`starts ${service} again if it ends`, async () => {
+    it(`restarts ${service} if it ends`, async () => {
       assertEquals(
         await inspect(idOf(service), "{{.HostConfig.RestartPolicy.Name}}"),
         "unless-stopped",
@@ -72,7 +72,7 @@ describe("least privilege", () => {
   }
 
   for (const service of ENDED) {
-    it(`runs ${service} as a user without rights, once`, async () => {
+    it(`runs ${service} as an unprivileged user, once`, async () => {
       const format = "{{.Config.User}} {{.State.ExitCode}} {{.HostConfig.RestartPolicy.Name}}";
       assertEquals(await inspect(idOf(service), format), "deno 0 no");
     });
@@ -91,7 +91,7 @@ describe("least privilege", () => {
     assertEquals(await folders("app"), "/secrets/app /secrets/cache /secrets/data /secrets/edge");
   });
 
-  it("has no secret in its compose files, its environment or its image", async () => {
+  it("keeps secrets out of compose files, environments and the image", async () => {
     const secret = await inside("app", "cat /secrets/cache/password");
     for (const service of ALL) {
       const all = await must(["docker", "inspect", idOf(service)]);
@@ -101,14 +101,14 @@ describe("least privilege", () => {
     assertEquals(processes.includes(secret), false);
   });
 
-  it("asks at Redis for the password", async () => {
+  it("protects Redis with a password", async () => {
     assertMatch(await inside("redis", "redis-cli dbsize 2>&1"), /NOAUTH/);
     const policy =
       "REDISCLI_AUTH=$(cat /secrets/cache/password) redis-cli config get maxmemory-policy";
     assertMatch(await inside("redis", policy), /noeviction/);
   });
 
-  it("runs Deno with permissions by name", async () => {
+  it("runs Deno with named permissions", async () => {
     const script =
       "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done | grep src/main.ts | grep deno";
     const argv = (await inside("app", script)).split("\n").find((line) =>
@@ -123,7 +123,7 @@ describe("least privilege", () => {
     assertMatch(argv ?? "", /--allow-read=\/app,/);
   });
 
-  describe("the role that the service runs as", () => {
+  describe("the role of the service", () => {
     const ask = async (statement: string) => {
       const psql = ["psql", "-h", "127.0.0.1", "-U", "tallybook", "-d", "tallybook", "-tAX", "-c"];
       const password = await inside("app", "cat /secrets/data/password");
@@ -167,7 +167,7 @@ describe("least privilege", () => {
       );
     });
 
-    it("adds to the log, and is no superuser", async () => {
+    it("appends to the log, and is no superuser", async () => {
       const rights = "select has_table_privilege('events', 'insert'), rolsuper, rolcreatedb, " +
         "rolcreaterole, rolreplication, rolbypassrls from pg_roles where rolname = 'tallybook'";
       assertEquals(await ask(rights), "t|f|f|f|f|f");

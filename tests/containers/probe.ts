@@ -1,17 +1,17 @@
-// Tries to reach others, and says whom it reached. Runs on the host, and, fed to Deno's standard input,
-// in the network of any container. A connection alone proves nothing, for a gateway may accept what is
-// meant for others: whoever is there must answer as the one that is looked for would.
+// Tries to reach other hosts, and reports which it reached. Runs on the host, and, fed to Deno's standard
+// input, in the network of any container. A connection alone proves nothing, as a gateway may accept what
+// is meant for others: the peer must answer as the expected server would.
 
 export type Target = { name: string; addresses: string[]; port: number; hello: Hello };
 export type Found = { name: string; resolved: boolean; reached: boolean };
 
-/** any: whoever answers, be it with a refusal, was reached. */
+/** any: any answer counts as reached, a refused connection too. */
 export type Hello = "http" | "redis" | "postgres" | "any";
 
 const HELLO: Record<Hello, { say: string; hear: RegExp }> = {
   http: { say: "GET /health/live HTTP/1.0\r\n\r\n", hear: /"status":"alive"/ },
   redis: { say: "PING\r\n", hear: /^-NOAUTH/ },
-  // The packet that asks whether TLS is spoken.
+  // The packet that asks for TLS.
   postgres: { say: "\x00\x00\x00\x08\x04\xd2\x16\x2f", hear: /^[NS]$/ },
   any: { say: "", hear: /^/ },
 };

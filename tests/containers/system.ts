@@ -1,4 +1,4 @@
-// A system of containers for one test file: its own project name, ports and volumes, all gone after it.
+// A system of containers for one test file: its own project name, ports and volumes, removed after it.
 import { freePort } from "$src/cli/stack/mod.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -38,7 +38,7 @@ export async function must(argv: string[], options: RunOptions = {}): Promise<st
   return text;
 }
 
-/** A proxy between this machine and the registry is trusted by the builder as it is by the machine. */
+/** The builder trusts a proxy between this machine and the registry, as the machine does. */
 export async function localCertificates(): Promise<string> {
   const texts: string[] = [];
   try {
@@ -61,7 +61,7 @@ async function composeProgram(): Promise<string[]> {
 export type SystemOptions = {
   files?: string[];
   env?: Record<string, string>;
-  /** Where the compose files lie; this project unless told otherwise. */
+  /** The folder of the compose files; this project by default. */
   cwd?: string;
 };
 
@@ -149,7 +149,7 @@ export class System implements AsyncDisposable {
     return `${text}\n${errors}`;
   }
 
-  /** All containers of the system, those that have ended too. */
+  /** All containers of the system, ended ones too. */
   async containers(service?: string): Promise<Container[]> {
     const format = '{{.ID}}\t{{.Label "com.docker.compose.service"}}\t{{.Names}}\t{{.State}}';
     const filter = `label=com.docker.compose.project=${this.project}`;
@@ -176,7 +176,7 @@ export async function inspect(id: string, format: string): Promise<string> {
   return await must(["docker", "inspect", "--format", format, id]);
 }
 
-/** As a crash would: not by the engine's own word, after which nothing is started again. */
+/** Kills as a crash does: the engine does not restart what was stopped by its own command. */
 export async function crash(id: string): Promise<void> {
   const pid = await inspect(id, "{{.State.Pid}}");
   const kill = ["--entrypoint", "sh", "denoland/deno:2.9.6", "-c", `kill -9 ${pid}`];
@@ -203,7 +203,7 @@ export async function total(url: string): Promise<number> {
   return body.total;
 }
 
-/** For the figures that a run prints. */
+/** Prints figures of a run. */
 export function report(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`    ${line}\n`));
 }

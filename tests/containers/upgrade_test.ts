@@ -1,4 +1,4 @@
-// More replicas while it runs, and another version without a pause.
+// Scaling while the system runs, and upgrading without downtime.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { waitFor } from "../support/until.ts";
@@ -22,7 +22,7 @@ describe("scaling and upgrading", () => {
     await Deno.remove(copy, { recursive: true });
   });
 
-  /** The replicas that Nginx had answer, by the access log that both it and the app have. */
+  /** The replicas that Nginx used, according to its access log and the app's. */
   async function servers(lines: number): Promise<Set<string>> {
     const { text } = await system.exec(
       "app",
@@ -35,7 +35,7 @@ describe("scaling and upgrading", () => {
     return new Set([...found].map(([, address = ""]) => address));
   }
 
-  it("gives new replicas their share within 10 seconds", async () => {
+  it("sends new replicas their share of requests within 10 seconds", async () => {
     const load = startLoad(system.url, { writers: 2, readers: 4 });
     await waitFor(() => load.acknowledged.length > 20, 20_000, "writes");
     await system.compose("up", "-d", "--no-recreate", "--scale", "app=3");
@@ -56,7 +56,7 @@ describe("scaling and upgrading", () => {
     assertEquals(await lost(system.url, load), []);
   });
 
-  it("loses no safe request when one of the replicas is taken away", async () => {
+  it("fails no safe request when a replica is removed", async () => {
     const load = startLoad(system.url, { writers: 2, readers: 4 });
     await waitFor(() => load.acknowledged.length > 20, 20_000, "writes");
     await system.compose("up", "-d", "--no-recreate", "--scale", "app=2");

@@ -1,4 +1,4 @@
-// The app's clock goes back an hour while it works: the log's clock is the database's and goes on.
+// The app's clock goes back an hour while it works; the log takes its times from the database's clock.
 import { assert } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { startStack } from "$src/cli/stack/mod.ts";
@@ -9,7 +9,7 @@ import { checkOutcome, healthy } from "./outcome.ts";
 import { waitFor } from "../support/until.ts";
 
 describe("an app whose clock is set back an hour", () => {
-  it("goes on, and the log's times never run backwards", async () => {
+  it("keeps writing, and the log's times never run backwards", async () => {
     await using stack = await startStack({
       replicas: 1,
       app: "tests/faults/late_clock.ts",

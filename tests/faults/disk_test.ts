@@ -1,4 +1,4 @@
-// PostgreSQL on a small file system that fills up, to the last byte and under load.
+// PostgreSQL on a small file system that is filled to the last byte, under load.
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -29,7 +29,7 @@ async function smallDisk(): Promise<Small | undefined> {
   };
 }
 
-/** The stack's directory is made where TMPDIR says. */
+/** Starts the stack with TMPDIR on this disk, as the stack makes its directory there. */
 async function startOn(dir: string) {
   const before = Deno.env.get("TMPDIR");
   Deno.env.set("TMPDIR", dir);
@@ -49,8 +49,8 @@ function errorsIn({ keeper, apps }: Stack): string {
 const disk = await smallDisk();
 if (!disk) say("a full disk: not tried here, because this user may not mount a file system");
 
-describe("a disk that is full", { skip: disk === undefined }, () => {
-  it("refuses writes with 503, loses nothing, and goes on when there is room again", async () => {
+describe("a full disk", { skip: disk === undefined }, () => {
+  it("refuses writes with 503, loses nothing, and takes writes again once there is room", async () => {
     if (!disk) return;
     await using small = disk;
     await using stack = await startOn(small.dir);
@@ -58,12 +58,12 @@ describe("a disk that is full", { skip: disk === undefined }, () => {
     const load = startLoad(stack.url, { seed, clients: 32, readers: 4 });
     await waitFor(() => load.acknowledged > 100, 30_000, "the clients to be at work");
     await tryShell('dd if=/dev/zero of="$1/filler" bs=1M 2>/dev/null', small.dir);
-    // What is left of the current segment would hide the full disk for a while.
+    // The unused rest of the current WAL segment would hide the full disk for a while.
     await asOwner(stack, (sql) => sql`select pg_switch_wal()`).catch(() => undefined);
     const refused = () => (load.statuses.get("POST 503") ?? 0) > 20;
     await waitFor(refused, 30_000, "writes to be refused");
     await shell('rm "$1/filler"', small.dir);
-    // Out of room for its journal it ends, or recovers by itself; the first is for its keeper to mend.
+    // Without room for its WAL PostgreSQL either ends, and is started again here, or recovers by itself.
     await waitFor(
       async () => {
         if (stack.postgres.pid === undefined) await stack.postgres.start();

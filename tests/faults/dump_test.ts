@@ -1,5 +1,5 @@
-// A log that moved to another cluster by pg_dump: nothing in it may lean on what stays behind
-// (transaction ids, sequences of positions, sessions).
+// A log moved to another cluster by pg_dump must not depend on what stays behind: transaction ids,
+// sequences of positions, sessions.
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -30,8 +30,8 @@ async function move(from: string, to: string): Promise<void> {
   await shell(script, bin, from, to);
 }
 
-describe("a log moved into a new cluster by pg_dump", () => {
-  it("goes on where it was: positions, versions, seals, keys, repeats, rights", async () => {
+describe("a log moved to a new cluster by pg_dump", () => {
+  it("keeps its positions, versions, seals, keys, idempotent repeats and rights", async () => {
     await using own = new AsyncDisposableStack();
     const connected = (url: string) =>
       own.adopt(connect(url, { max: 2 }), (sql) => sql.end({ timeout: 5 }));

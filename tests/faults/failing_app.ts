@@ -1,4 +1,4 @@
-// The service beside code that fails where nothing awaits it, as a library's may: SIGUSR1 rejects a promise.
+// The service beside code that rejects a promise nothing awaits, as a library may: SIGUSR1 triggers it.
 Deno.addSignalListener("SIGUSR1", () => {
   Promise.reject(new Error("rejected beside the service"));
 });

@@ -1,4 +1,4 @@
-// The faults, each a way to break a running stack and to mend it again.
+// The faults: each breaks a running stack and repairs it.
 import postgres from "postgres";
 import { Redis } from "ioredis";
 import type { Stack } from "$src/cli/stack/mod.ts";
@@ -29,8 +29,8 @@ export async function asOwner<Result>(
   }
 }
 
-/** Which replica brings the caches. */
-export async function holderOf(stack: Stack): Promise<number> {
+/** The index of the leader among the replicas, or -1. */
+export async function leaderOf(stack: Stack): Promise<number> {
   const found = await Promise.all(stack.appUrls.map(async (url) => {
     const text = await (await fetch(`${url}/metrics`)).text();
     return /^tallybook_leader 1$/m.test(text);
@@ -38,7 +38,7 @@ export async function holderOf(stack: Stack): Promise<number> {
   return found.indexOf(true);
 }
 
-/** Asked by whoever holds the counter's lock. */
+/** Called while the counter's row is locked. */
 export async function someAppendWaits(tx: postgres.TransactionSql): Promise<boolean> {
   await tx`select pg_stat_clear_snapshot()`;
   const [row] = await tx<{ n: number }[]>`
@@ -55,7 +55,7 @@ export const faults: Record<string, Fault> = {
     await app.start();
   },
 
-  /** Its transaction has begun and waits for the counter when it dies. */
+  /** Kills the app while its transaction is open and waits for the counter's row. */
   async "an app killed in its batch"(stack, next) {
     const app = anApp(stack, next);
     await asOwner(stack, (sql) =>

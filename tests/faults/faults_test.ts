@@ -1,5 +1,5 @@
-// Faults under load: 64 clients write and retry, 8 read, while parts of a real stack are killed,
-// frozen and cut off. Each alone, and in the long form at random for five minutes.
+// Faults under load: 64 clients write and retry, 8 read, while parts of a real stack are killed, frozen
+// and cut off. Each fault alone, and in the long form at random for five minutes.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -55,7 +55,7 @@ describe(`faults under load (TEST_SEED=${seed})`, () => {
     it(`loses and invents nothing: ${name}`, () => underLoad(name, fault, number));
   }
 
-  it("answers writes with 503 and cached pages stale while PostgreSQL is gone", async () => {
+  it("answers writes with 503 and serves stale cached pages while PostgreSQL is down", async () => {
     const json = { accept: "application/json" };
     for (const path of ["/polls/1", "/entries"]) {
       await (await fetch(stack.url + path, { headers: json })).body?.cancel();
@@ -93,7 +93,7 @@ describe(`faults under load (TEST_SEED=${seed})`, () => {
 
   if (LONG) {
     it(
-      "survives five minutes of faults at random",
+      "loses and invents nothing in five minutes of random faults",
       trial("random faults, 5 min", seed, async (figure) => {
         const next = random(seed);
         const running = load(seed * 10 + 9);
@@ -117,5 +117,6 @@ describe(`faults under load (TEST_SEED=${seed})`, () => {
     );
   }
 
-  it("invented nothing through all of it", () => checkNoneInvented(stack.databaseUrl, loads));
+  it("stored no event that no client issued, over all faults", () =>
+    checkNoneInvented(stack.databaseUrl, loads));
 });

@@ -1,9 +1,9 @@
-// A replica that is frozen, not dead, keeps its session and with it the follower's lock: another one
-// must notice, take over, and not be disturbed when the frozen one wakes.
+// A frozen replica keeps its session and with it the leader's lock: another replica must notice, take
+// over, and stay leader when the frozen one resumes.
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { holderOf } from "./faults.ts";
+import { leaderOf } from "./faults.ts";
 import { say } from "./long.ts";
 import { healthy } from "./outcome.ts";
 import { waitFor } from "../support/until.ts";
@@ -30,21 +30,21 @@ describe("a frozen replica", () => {
   });
   after(() => stack[Symbol.asyncDispose]());
 
-  it("loses the follower to another one and does not take it back when it wakes", async () => {
-    const holder = await waitFor(async () => {
-      const found = await holderOf(stack);
+  it("loses the leadership to another one and does not take it back when it resumes", async () => {
+    const leader = await waitFor(async () => {
+      const found = await leaderOf(stack);
       return found < 0 ? false : { found };
     });
-    const [frozen, other] = [stack.apps[holder.found], stack.apps[1 - holder.found]];
-    const otherUrl = stack.appUrls[1 - holder.found] ?? "";
+    const [frozen, other] = [stack.apps[leader.found], stack.apps[1 - leader.found]];
+    const otherUrl = stack.appUrls[1 - leader.found] ?? "";
     if (!frozen || !other) throw new Error("two replicas were asked for");
     await frozen.pause();
     const started = performance.now();
-    await waitFor(async () => (await sign(otherUrl)).visible, TAKEN_OVER_MS, "another follower");
+    await waitFor(async () => (await sign(otherUrl)).visible, TAKEN_OVER_MS, "another leader");
     say(`frozen: taken over after ${Math.round(performance.now() - started)} ms`);
     await frozen.resume();
     await healthy(stack.apps);
-    assertNotEquals(await holderOf(stack), holder.found);
+    assertNotEquals(await leaderOf(stack), leader.found);
     for (const url of stack.appUrls) {
       const { id, visible } = await sign(url);
       assert(visible, `visible at once through ${url}`);

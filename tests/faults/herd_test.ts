@@ -1,4 +1,4 @@
-// A herd of voters at once, and thousands of connections that say nothing or next to nothing.
+// Thousands of voters at once, and thousands of connections that send nothing or next to nothing.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -9,12 +9,15 @@ import { trial } from "../support/trial.ts";
 import { waitFor } from "../support/until.ts";
 
 const VOTERS = LONG ? 10_000 : 3000;
-// What Nginx' workers and this one process can hold open at once, each used again as soon as it is free.
+// As many connections as Nginx' workers and this one process can hold open, each reused once it is free.
 const AT_ONCE = 1000;
 const SILENT = LONG ? 2000 : 600;
 const REPLICAS = 2;
 const POOL = 10;
-/** Beside the pool each process listens on one connection and holds, or waits for, the follower on one. */
+/**
+ * Beside the pool each process has one connection that listens and one that holds, or waits for,
+ * the leader's lock.
+ */
 const BESIDE = 2;
 
 let stack: Stack;
@@ -42,7 +45,7 @@ async function connections(): Promise<number> {
   return row?.n ?? 0;
 }
 
-/** The slowest and the middle of so many reads, one after the other. */
+/** The slowest and the median of that many reads, one after the other. */
 async function reads(count: number): Promise<{ median: number; worst: number }> {
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
@@ -56,7 +59,7 @@ async function reads(count: number): Promise<{ median: number; worst: number }> 
   return { median: times[count >> 1] ?? 0, worst: times.at(-1) ?? 0 };
 }
 
-describe("the herd", () => {
+describe("thousands of clients at once", () => {
   before(async () => {
     stack = await startStack({
       replicas: REPLICAS,
@@ -71,7 +74,7 @@ describe("the herd", () => {
   });
 
   it(
-    "counts every one of the voters who come at once, with no more connections",
+    "have every vote counted, over no more database connections than configured",
     trial("the herd", undefined, async (figure) => {
       const before = await votesIn();
       let most = 0;
@@ -103,7 +106,7 @@ describe("the herd", () => {
   );
 
   it(
-    "serves others as before while connections say nothing or a byte a second",
+    "do not slow other clients down while they send nothing or a byte a second",
     trial("slow connections", undefined, async (figure) => {
       const calm = await reads(50);
       await using own = new AsyncDisposableStack();

@@ -1,4 +1,4 @@
-// The service with a clock that a signal sets back by an hour, as an operator or a virtual machine does.
+// The service with a clock that a signal sets back by an hour, as an operator or a virtual machine may.
 const HOUR_MS = 3_600_000;
 const TrueDate = globalThis.Date;
 let behind = 0;

@@ -1,11 +1,11 @@
-// A process of this project whose lines the test keeps, so that they outlive the process.
+// A child process of this project whose output lines are kept here and outlive it.
 
 export type Talker = AsyncDisposable & {
   lines: string[];
-  /** When each line came, in milliseconds of this process. */
+  /** When each line arrived, in milliseconds of this process. */
   times: number[];
   kill(signal: Deno.Signal): void;
-  /** Resolves when it has ended and its last whole line was taken. */
+  /** Resolves when the process has ended and its last whole line was read. */
   ended: Promise<Deno.CommandStatus>;
 };
 

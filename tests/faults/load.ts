@@ -1,21 +1,21 @@
-// Clients that write and retry as a careful client does, and readers beside them. What was issued and
-// what was acknowledged is kept here, in the test's own process, which no fault touches.
+// Clients that write and retry as a careful client does, and readers beside them. Issued and acknowledged
+// writes are recorded in the test's own process, which no fault touches.
 import { random } from "./random.ts";
 
 export type Kind = "vote" | "revote" | "sign" | "register" | "rename";
 
-/** One write, under one key, however often it was sent. */
+/** One write under one key, however often it is sent. */
 export type Issued = {
   key: string;
   kind: Kind;
   tries: number;
-  /** The position the answer named; undefined where no answer of success came. */
+  /** The position named in the response; undefined where no response of success came. */
   position?: number;
 };
 
 export type Load = {
   issued: Map<string, Issued>;
-  /** Answers that no fault excuses, each with what was asked. */
+  /** Responses that no fault excuses, each with its request. */
   wrong: string[];
   statuses: Map<string, number>;
   slowestMs: number;
@@ -67,7 +67,7 @@ export function startLoad(url: string, options: LoadOptions): Load {
     if (!away) state.wrong.push(`${what}: ${status} ${type} ${body.slice(0, 200)}`);
   }
 
-  /** Sends one write until it is answered; the key stays the same. */
+  /** Sends one write until it is answered, each time under the same key. */
   async function insist(issued: Issued, send: () => Promise<Response | undefined>) {
     state.issued.set(issued.key, issued);
     const until = performance.now() + GIVE_UP_MS;
@@ -92,7 +92,7 @@ export function startLoad(url: string, options: LoadOptions): Load {
     const issued: Issued = { key, kind, tries: 0 };
     const answer = await insist(issued, () => ask(...requestOf(kind, own, key)));
     if (kind === "vote" || kind === "revote") {
-      // After an unknown outcome it is a stranger again: a change could otherwise be none.
+      // After an unknown outcome the client votes as a new voter: its change could otherwise be a no-op.
       const cookie = answer?.headers.get("set-cookie")?.split(";")[0] ?? own.cookie;
       own.cookie = answer === undefined ? undefined : cookie;
       own.voted = answer === undefined ? undefined : other(own.voted);
@@ -157,7 +157,7 @@ function requestOf(kind: Kind, own: Client, key: string): [string, RequestInit] 
       "content-type": "application/json",
       accept: "application/json",
       "idempotency-key": key,
-      // The log keeps the id of the request beside each event.
+      // The log keeps the request id beside each event.
       "x-request-id": key,
       ...(own.cookie && kind === "revote" ? { cookie: own.cookie } : {}),
     },

@@ -1,4 +1,4 @@
-// `deno task test:long` asks for the long forms; the suite runs the short ones.
+// `deno task test:long` runs the long forms; the suite runs the short ones.
 export { LONG } from "../support/rounds.ts";
 export { report as say } from "../support/report.ts";
 

@@ -1,4 +1,4 @@
-// The short form of tests/long/memory_test.ts: more often looked at, with a tenth of the events.
+// The short form of tests/long/memory_test.ts: sampled more often, with a tenth of the events.
 import { describe } from "@std/testing/bdd";
 import { memorySuite } from "../long/memory.ts";
 

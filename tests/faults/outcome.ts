@@ -1,5 +1,5 @@
-// What must hold after any fault: each acknowledged write in the log exactly once, none invented, the
-// chain whole, the read models what a fresh replay makes of the log.
+// Invariants after any fault: each acknowledged write is in the log exactly once, none is invented, the
+// chain is whole, and the read models equal a fresh replay of the log.
 import { assert, assertEquals } from "@std/assert";
 import { projections } from "$projections/mod.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -12,12 +12,12 @@ import { waitFor } from "../support/until.ts";
 
 const HANGS_AFTER_MS = 10_500;
 
-/** A user's event and the claim of its address go in together. */
+/** A user's event and the claim of its address are appended together. */
 const EVENTS: Record<Kind, number> = { vote: 1, revote: 1, sign: 1, register: 2, rename: 1 };
 
 type Found = { count: number; last: number };
 
-/** By the id that all tries of one write carry. */
+/** Grouped by the id that all attempts of one write carry. */
 async function found(sql: Sql): Promise<Map<string, Found>> {
   const known = new Map<string, Found>();
   const note = (key: string, position: number) => {
@@ -36,7 +36,7 @@ function checkWrite(issued: Issued, stored: Found | undefined): void {
     return assertEquals(position, undefined, `acknowledged and lost: ${what}`);
   }
   assertEquals(stored.count, EVENTS[kind], `in the log more or less than once: ${what}`);
-  // A rename that was repeated found nothing to do, and was answered with the head.
+  // A repeated rename had nothing to change and was answered with the head.
   if (kind === "rename") assert(position === undefined || position >= stored.last, what);
   else if (position !== undefined) assertEquals(stored.last, position, `another position: ${what}`);
 }
@@ -54,7 +54,7 @@ export async function checkOutcome(databaseUrl: string, load: Load): Promise<num
   }
 }
 
-/** Nothing in the log that nobody asked for. */
+/** The log holds nothing that no client issued. */
 export async function checkNoneInvented(databaseUrl: string, loads: Load[]): Promise<void> {
   const sql = connect(databaseUrl, { max: 3, patient: true });
   try {

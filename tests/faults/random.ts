@@ -1,4 +1,4 @@
-// Random numbers that come again: the same seed gives the same run of them (mulberry32).
+// Repeatable random numbers: one seed gives one sequence (mulberry32).
 
 export function random(seed: number): () => number {
   let state = seed >>> 0;

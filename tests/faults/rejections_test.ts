@@ -1,4 +1,4 @@
-// A promise that is rejected while nothing handles it does not end the service.
+// An unhandled rejection does not end the service.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -33,7 +33,7 @@ describe("rejected promises", () => {
   });
   after(() => stack[Symbol.asyncDispose]());
 
-  it("connections that end as they open: no replica ends, none is rejected unhandled", async () => {
+  it("of connections that end while opening end no replica and are all handled", async () => {
     const before = pids();
     await asOwner(stack, (sql) =>
       sql.begin(async (tx) => {
@@ -65,7 +65,7 @@ describe("rejected promises", () => {
     for (const url of stack.appUrls) assertEquals(await rejections(url), 0);
   });
 
-  it("one that nothing handles is logged as an error, counted, and ends nothing", async () => {
+  it("that nothing handles are logged as errors and counted, and end no replica", async () => {
     const before = pids();
     const [app] = stack.apps;
     const [url = ""] = stack.appUrls;

@@ -1,9 +1,10 @@
-// Coming and going: SIGTERM loses nothing that was begun, and a service that is early waits.
+// Start and shutdown: SIGTERM loses no request under way, and a service started early waits for its
+// database.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
-import { asOwner, holderOf, someAppendWaits } from "./faults.ts";
+import { asOwner, leaderOf, someAppendWaits } from "./faults.ts";
 import { healthy } from "./outcome.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -20,7 +21,10 @@ type Process = AsyncDisposable & {
 let stack: Stack;
 let sql: Sql;
 
-/** One more replica, whose exit code and words can be seen; without Redis, so that it counts by itself. */
+/**
+ * One more replica whose exit code and output are observed; without Redis, so that it counts
+ * views by itself.
+ */
 function replica(): Process {
   const port = freePort();
   const child = new Deno.Command(Deno.execPath(), {
@@ -73,7 +77,7 @@ function post(url: string, body: unknown): Promise<Response> {
   return fetch(url, { method: "POST", headers: JSON_TYPE, body: JSON.stringify(body) });
 }
 
-describe("coming and going", () => {
+describe("start and shutdown", () => {
   before(async () => {
     stack = await startStack({ replicas: 2, env: { RATE_LIMIT: "off" } });
     sql = connect(stack.databaseUrl, { max: 2 });
@@ -84,7 +88,7 @@ describe("coming and going", () => {
     await stack[Symbol.asyncDispose]();
   });
 
-  it("SIGTERM finishes open requests, writes views down, ends streams and exits with 0", async () => {
+  it("SIGTERM finishes open requests, writes views to the log, ends streams and exits with 0", async () => {
     await using app = replica();
     await ready(app.url);
     for (let i = 0; i < 3; i++) {
@@ -94,7 +98,7 @@ describe("coming and going", () => {
     const heard = stream.text();
     const started = await asOwner(stack, (owner) =>
       owner.begin(async (tx) => {
-        // The write is under way and cannot be finished before the signal has come.
+        // The write is under way and cannot be finished before the signal arrives.
         await tx`select from counter for update`;
         const open = post(`${app.url}/sign`, { name: "Ada", message: "at the last moment" });
         await waitFor(() => someAppendWaits(tx));
@@ -113,21 +117,21 @@ describe("coming and going", () => {
     assertEquals(views?.count, 3);
   });
 
-  it("SIGTERM hands the follower on at once", async () => {
-    const holder = await waitFor(async () => {
-      const found = await holderOf(stack);
+  it("SIGTERM hands the leadership over at once", async () => {
+    const leader = await waitFor(async () => {
+      const found = await leaderOf(stack);
       return found < 0 ? false : { found };
     });
-    await stack.apps[holder.found]?.stop();
-    const url = stack.appUrls[1 - holder.found];
+    await stack.apps[leader.found]?.stop();
+    const url = stack.appUrls[1 - leader.found];
     const answer = await post(`${url}/sign`, { name: "Ada", message: "under another follower" });
     await answer.body?.cancel();
     assertEquals(answer.status, 201);
     assertEquals(answer.headers.get("tallybook-visible"), null);
-    await stack.apps[holder.found]?.start();
+    await stack.apps[leader.found]?.start();
   });
 
-  it("started before its database, it says so, waits, and is there when the database is", async () => {
+  it("a service started before its database logs that it waits, and becomes ready with the database", async () => {
     await stack.postgres.stop();
     await using app = replica();
     await waitFor(() => app.said().includes("waiting for the database"), 15_000, "the words");
@@ -135,7 +139,7 @@ describe("coming and going", () => {
     await ready(app.url, 10_000);
   });
 
-  it("asked to stop while it waits for its database, it goes with 0", async () => {
+  it("a service that is stopped while it waits for its database exits with 0", async () => {
     await stack.postgres.stop();
     await using app = replica();
     await waitFor(() => app.said().includes("waiting for the database"), 15_000, "the words");

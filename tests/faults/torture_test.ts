@@ -1,5 +1,5 @@
-// Eight writers in four processes, one of them killed; three subscribers, one of them killed and
-// resumed; a foreign transaction held open meanwhile. What was acknowledged is kept in this process.
+// Eight writers in four processes, one of them killed; three subscribers, one of them killed and resumed;
+// a foreign transaction held open meanwhile. Acknowledged appends are recorded in this process.
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -13,7 +13,7 @@ import { talk, type Talker } from "./lines.ts";
 import { random } from "./random.ts";
 
 const FOREIGN_MS = 10_000;
-// A subscriber polls each second; one that waits for the foreign transaction stands for ten.
+// A subscriber polls each second; one that waited for the foreign transaction would stand still for ten.
 const STOOD_STILL_MS = 3000;
 
 const seed = Number(Deno.env.get("TORTURE_SEED") ?? Date.now() % 1_000_000);
@@ -22,7 +22,7 @@ function say(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-/** A transaction that wrote and waits: its id is older than every append that comes meanwhile. */
+/** An open transaction that has written: its id is older than every later append's. */
 function holdForeign(sql: Sql): Promise<unknown> {
   return sql.begin(async (tx) => {
     await tx`create table foreign_work (n int)`;
@@ -72,7 +72,7 @@ function checkSeen(name: string, seen: string[], log: StoredEvent[]): void {
   assertEquals(seen.length, wanted.length, `${name} saw each event once`);
 }
 
-/** The longest time without an event, while writers wrote. */
+/** The longest time without an event while writers wrote. */
 function longestWait({ times }: Talker, from: number, to: number): number {
   const during = [from, ...times.filter((time) => time > from && time < to), to];
   return Math.max(...during.slice(1).map((time, i) => time - (during[i] ?? 0)));
@@ -128,13 +128,13 @@ async function caughtUp(subscribers: Talker[], position: number): Promise<void> 
     () => subscribers.every(({ lines }) => lines.at(-1)?.startsWith(last)),
     10_000,
     "the subscribers",
-  ).catch(() => undefined); // What is missing is told better by the comparison with the log.
+  ).catch(() => undefined); // The comparison with the log reports a missing event better.
   for (const each of subscribers) each.kill("SIGTERM");
   await Promise.all(subscribers.map((each) => each.ended));
 }
 
 describe("the log under torture", () => {
-  it(`keeps what it acknowledged (TORTURE_SEED=${seed})`, async () => {
+  it(`keeps every acknowledged append (TORTURE_SEED=${seed})`, async () => {
     await using own = new AsyncDisposableStack();
     const database = own.use(await freshDatabase());
     const elsewhere = own.use(await freshDatabase());

@@ -1,5 +1,5 @@
-// One process of writers for the torture test: appends to random streams until it is told to stop,
-// rolls some of its transactions back, and prints each acknowledgement as it comes.
+// One process of writers for the torture test: appends to random streams until it is stopped, rolls some
+// transactions back, and prints each acknowledgement as it arrives.
 import { connect } from "$src/connections/postgres.ts";
 import { AppError } from "$src/errors.ts";
 import { Appender } from "$src/store/appender.ts";
@@ -41,7 +41,7 @@ async function write(log: Appender, next: () => number, tags: () => number): Pro
   }
 }
 
-// Gives up after the rows are written and before the commit, for one transaction in eight.
+// Rolls back after the rows are written and before the commit, in one transaction of eight.
 const giveUp = random(Number(seed) * 7919);
 const hook = {
   loadState: () => Promise.resolve(),
@@ -57,7 +57,7 @@ const next = random(Number(seed));
 let tag = 0;
 await Promise.all(
   Array.from({ length: Number(writers) }, (_, i) =>
-    // Two appenders a process: their transactions meet at the lock inside one process too.
+    // Two appenders a process, so that transactions also compete for the lock inside one process.
     write(new Appender(sql, { hook, maxBatch: 1 + i % 3 }), next, () => ++tag)),
 );
 await sql.end();

@@ -12,13 +12,13 @@ const SUBJECTS: Record<string, string[]> = {
   Poll: ["/polls", `/polls/${ID}`, `/polls/${ID}/results`, `/polls/${ID}/results.csv`, "/results"],
   Vote: ["/polls", `/polls/${ID}`, `/polls/${ID}/results`, `/polls/${ID}/results.csv`, "/results"],
 };
-// Counts may be a few seconds old; who holds an e-mail address shows in no answer by itself.
+// Counts may be a few seconds old; no response depends on who holds an e-mail address alone.
 const UNSEEN = ["Visits", "Email"];
 
 const eventOf = (type: string) => ({ type, data: { id: ID, poll: ID } }) as unknown as Recorded;
 
 describe("a path that Nginx may store", () => {
-  it("is named stale by every event of its subject", () => {
+  it("is invalidated by every event of its subject", () => {
     for (const type of Object.keys(schemas)) {
       const [subject] = type.match(/^[A-Z][a-z]+/) ?? [""];
       if (UNSEEN.includes(subject)) continue;
@@ -45,7 +45,7 @@ describe("a path that Nginx may store", () => {
     assertEquals(others.filter((path) => isCachedPath(path, "https://example.com")), []);
   });
 
-  it("is the feed only where PUBLIC_URL makes its links, not a Host header", () => {
+  it("is /feed.atom only where PUBLIC_URL makes its links, not a Host header", () => {
     assertEquals(isCachedPath("/feed.atom", undefined), false);
   });
 });

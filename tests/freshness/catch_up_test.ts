@@ -1,4 +1,4 @@
-// What the leader does where nothing goes wrong, and where a replica did not do its part.
+// The leader's catch-up in normal operation, and when a replica fails to invalidate.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { delay } from "$src/async/delay.ts";
@@ -18,7 +18,7 @@ describe("the leader's catch-up", () => {
   });
   after(() => service[Symbol.asyncDispose]());
 
-  /** How often the log was read from a position on, while this went on. */
+  /** How often the log was read from a position on while `work` ran. */
   async function readsOfTheLog(work: () => Promise<void>): Promise<number> {
     const { sql } = service.services;
     let reads = 0;
@@ -33,7 +33,7 @@ describe("the leader's catch-up", () => {
     return reads;
   }
 
-  it("leaves the log alone for commits that their replicas confirm", async () => {
+  it("does not read the log for commits that their replicas confirm", async () => {
     await using other = await service.place.open();
     let last = 0;
     const reads = await readsOfTheLog(async () => {
@@ -45,12 +45,13 @@ describe("the leader's catch-up", () => {
       }
       assert(await service.services.freshness.waitFor(last, 5000));
     });
-    // Without confirmations it is read for each of the 60. A few may come late where the machine is busy.
+    // Without confirmations the log is read for each of the 60. A few confirmations may be late on a busy
+    // machine.
     assert(reads < 15, `${reads} reads`);
     await waitFor(async () => await savedWatermark(service.services.sql) >= last);
   });
 
-  it("moves the watermark past what two replicas commit at once", async () => {
+  it("advances the watermark past concurrent commits of two replicas", async () => {
     await using other = await service.place.open();
     const voters = Array.from({ length: 40 }, (_, i) => (i % 2 ? service : other).client());
     for (let turn = 0; turn < 5; turn++) {
@@ -67,33 +68,33 @@ describe("the leader's catch-up", () => {
     }
   });
 
-  it("drops from Redis what a replica that is cut off from it commits, before the answer", async () => {
-    await using way = proxyTo(service.place.redis?.url ?? "");
-    await using cutOff = await service.place.open({ REDIS_URL: way.url });
+  it("invalidates in Redis, before the response, what a replica without Redis commits", async () => {
+    await using proxy = proxyTo(service.place.redis?.url ?? "");
+    await using cutOff = await service.place.open({ REDIS_URL: proxy.url });
     const id = idOf(await service.client().post("/items", { name: "before" }));
     const path = `/items/${id}`;
     const name = async (replica: Replica) => (await replica.client().get(path)).get("name");
     const isInRedis = async () =>
       await service.place.redis?.link.exists(`tallybook:v:item:${id}`) === 1;
     await waitFor(async () => await name(service) === "before" && await isInRedis());
-    way.cut();
+    proxy.cut();
     for (let turn = 0; turn < 5; turn++) {
       const { status, headers } = await cutOff.client().put(path, { name: `after ${turn}` });
       assertEquals([status, headers.get("Tallybook-Visible")], [200, null]);
       assertEquals(await name(service), `after ${turn}`);
       await waitFor(isInRedis);
     }
-    way.mend();
+    proxy.mend();
   });
 
-  it("answers a repeat at another replica only when the first one's commit is visible", async () => {
+  it("holds back a repeat at another replica until the first one's commit is visible", async () => {
     await using other = await service.place.open();
-    // The replica that commits takes its time before it drops anything.
+    // The replica that commits delays its invalidation.
     const { backend } = other.services.cache;
-    const drop = backend.invalidate.bind(backend);
+    const invalidate = backend.invalidate.bind(backend);
     backend.invalidate = async (...stale) => {
       await delay(120);
-      await drop(...stale);
+      await invalidate(...stale);
     };
     for (let turn = 0; turn < 5; turn++) {
       const before = idOf(await service.client().post("/items", { name: "counted" }));
@@ -110,16 +111,16 @@ describe("the leader's catch-up", () => {
       assertStringIncludes(await list(), "repeated");
       await first;
     }
-    backend.invalidate = drop;
+    backend.invalidate = invalidate;
   });
 
-  it("answers a refusal only when what it rests on is visible", async () => {
+  it("holds back a refusal until the event it depends on is visible", async () => {
     await using other = await service.place.open();
     const { backend } = other.services.cache;
-    const drop = backend.invalidate.bind(backend);
+    const invalidate = backend.invalidate.bind(backend);
     backend.invalidate = async (...stale) => {
       await delay(120);
-      await drop(...stale);
+      await invalidate(...stale);
     };
     const id = idOf(
       await service.admin().post("/polls", { question: "Tea?", options: ["Yes", "No"] }),
@@ -134,14 +135,14 @@ describe("the leader's catch-up", () => {
     assertEquals(vote.headers.get("Tallybook-Visible"), null);
     assertEquals(await state(), "closed");
     await closing;
-    backend.invalidate = drop;
+    backend.invalidate = invalidate;
   });
 
   async function isInRedis(key: string): Promise<boolean> {
     return await service.place.redis?.link.exists(`tallybook:v:${key}`) === 1;
   }
 
-  it("tells who waits through the saved watermark where the notification is missed", async () => {
+  it("wakes waiters by the saved watermark when the notification is missed", async () => {
     const { freshness, leader } = service.services;
     const { owner } = service.place;
     await waitFor(() => leader.isLeader && freshness.visible > 0);

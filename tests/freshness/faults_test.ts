@@ -1,12 +1,12 @@
-// The promise where something is lost on the way: the replica that committed, the way to an Nginx, a
-// Nginx itself. A read that begins after a write was answered, and not as pending, shows that write.
+// Freshness when a committing replica, the connection to an Nginx, or an Nginx fails. A read that begins
+// after a write was answered, and not as pending, shows that write.
 import { assert, assertEquals } from "@std/assert";
 import { after, afterEach, before, describe, it } from "@std/testing/bdd";
 import { delay } from "$src/async/delay.ts";
 import { type ManagedProcess, type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { holderOf } from "../faults/faults.ts";
+import { leaderOf } from "../faults/faults.ts";
 import { healthy } from "../faults/outcome.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { opened } from "../support/database.ts";
 import { type Load, underLoad } from "../support/load.ts";
 import { report } from "../support/report.ts";
@@ -14,14 +14,14 @@ import { waitFor } from "../support/until.ts";
 import { type VersionsProxy, versionsProxy } from "../support/versions_proxy.ts";
 import { distribution } from "./trial.ts";
 
-/** What an entry may live, and a bit for a busy machine. */
+/** The longest life of a cached entry, and some room for a busy machine. */
 const LIFE_MS = 5000 + 500;
 const KILLED_MS = 1000;
 const FROZEN_MS = 4000;
 
-describe("a write, and what is lost on the way to its readers", () => {
+describe("a write whose invalidation meets a fault", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   let proxy: VersionsProxy;
 
   before(async () => {
@@ -31,7 +31,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       env: { RATE_LIMIT: "off", NGINX_URL: proxy.url },
     });
     proxy.target = stack.insideUrl;
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
     await untilCached();
   });
@@ -46,8 +46,8 @@ describe("a write, and what is lost on the way to its readers", () => {
   });
 
   const name = async () => JSON.parse((await client.get("/items/1")).text).name;
-  /** A reader who is sent to the frozen replica tries once more. */
-  async function nameSoon(): Promise<unknown> {
+  /** A read that may reach the frozen replica, so it is given up after 200 ms and tried again. */
+  async function nameWithin200Ms(): Promise<unknown> {
     const headers = { accept: "application/json" };
     const signal = AbortSignal.timeout(200);
     return await fetch(`${stack.url}/items/1`, { headers, signal })
@@ -60,10 +60,10 @@ describe("a write, and what is lost on the way to its readers", () => {
   };
 
   /**
-   * The replica has committed and has raised nothing yet when this happens to it. Answers how long
+   * Runs `lose` when the replica has committed but has not raised any version. Returns how long
    * after that readers saw the write.
    */
-  async function lostBeforeItRaises(
+  async function faultBeforeRaise(
     app: ManagedProcess,
     lose: () => Promise<void>,
   ): Promise<number> {
@@ -79,7 +79,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       return "lose";
     };
     const written = `written and lost ${crypto.randomUUID()}`;
-    const direct = new Client(`http://127.0.0.1:${app.port}`);
+    const direct = new CacheStatusClient(`http://127.0.0.1:${app.port}`);
     const answer = direct.send("PUT", "/items/1", { name: written }).catch(() => undefined);
     await raising.promise;
     await using database = opened(stack.ownerDatabaseUrl, 1);
@@ -88,7 +88,7 @@ describe("a write, and what is lost on the way to its readers", () => {
     const began = performance.now();
     await lose();
     lost.resolve();
-    await waitFor(async () => await nameSoon() === written, 10_000);
+    await waitFor(async () => await nameWithin200Ms() === written, 10_000);
     const took = performance.now() - began;
     void answer;
     direct[Symbol.dispose]();
@@ -98,7 +98,7 @@ describe("a write, and what is lost on the way to its readers", () => {
   async function replica(role: "leader" | "follower"): Promise<ManagedProcess> {
     await healthy(stack.apps);
     const leader = await waitFor(async () => {
-      const found = await holderOf(stack);
+      const found = await leaderOf(stack);
       return found >= 0 && { found };
     });
     const app = stack.apps[role === "leader" ? leader.found : 1 - leader.found];
@@ -107,20 +107,20 @@ describe("a write, and what is lost on the way to its readers", () => {
   }
 
   for (const role of ["leader", "follower"] as const) {
-    it(`is visible within a second where the replica that committed it is killed: the ${role}`, async () => {
+    it(`is visible within a second when the replica that committed it (the ${role}) is killed`, async () => {
       const app = await replica(role);
       await using _started = { [Symbol.asyncDispose]: () => app.start() };
-      const took = await lostBeforeItRaises(app, () => app.kill());
+      const took = await faultBeforeRaise(app, () => app.kill());
       report(
         `${role} killed between commit and invalidation: visible after ${Math.round(took)} ms`,
       );
       assert(took < KILLED_MS, `${took} ms`);
     });
 
-    it(`is visible within four seconds where that replica is frozen: the ${role}`, async () => {
+    it(`is visible within four seconds when the replica that committed it (the ${role}) is frozen`, async () => {
       const app = await replica(role);
       await using _resumed = { [Symbol.asyncDispose]: () => app.resume() };
-      const took = await lostBeforeItRaises(app, () => app.pause());
+      const took = await faultBeforeRaise(app, () => app.pause());
       report(
         `${role} frozen between commit and invalidation: visible after ${Math.round(took)} ms`,
       );
@@ -128,7 +128,7 @@ describe("a write, and what is lost on the way to its readers", () => {
     });
   }
 
-  it("is seen by every reader while the way to Nginx is cut for a second and mended, over and over", async () => {
+  it("is seen by every reader while the connection to Nginx is repeatedly cut for a second", async () => {
     const load = await underLoad(stack, async (load) => {
       for (let round = 0; round < 3; round++) {
         await more(load, 5);
@@ -140,7 +140,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       await more(load, 5);
     });
     report(
-      `way cut for 1 s: ${load.pending} of ${load.writes.length} writes pending; writes ` +
+      `connection cut for 1 s: ${load.pending} of ${load.writes.length} writes pending; writes ` +
         distribution(load.writes),
     );
     assertEquals(load.stale, []);
@@ -151,7 +151,7 @@ describe("a write, and what is lost on the way to its readers", () => {
     (await client.send("PUT", "/items/1", { name: "probe" })).headers.get("tallybook-visible") ===
       null;
 
-  it("waits for no Nginx that cannot be reached for 20 s, and raises everything when it is back", async () => {
+  it("stops waiting for an Nginx unreachable for 20 s, and raises all its versions on its return", async () => {
     await untilCached();
     proxy.isCut = true;
     const began = performance.now();
@@ -161,7 +161,7 @@ describe("a write, and what is lost on the way to its readers", () => {
       const written = await client.send("PUT", "/items/1", { name: `cut ${turn}` });
       const visible = written.headers.get("tallybook-visible") === null;
       answers.push({ at: asked - began, visible, ms: performance.now() - asked });
-      // Its readers see what is at most one life of an entry old.
+      // Readers of that Nginx see values at most one entry's life old.
       const due = answers.length;
       const before = performance.now();
       await waitFor(async () => Number((await name()).match(/\d+$/)) >= due - 1, LIFE_MS);
@@ -190,10 +190,10 @@ describe("a write, and what is lost on the way to its readers", () => {
     }, { onlyNginx: true });
     assertEquals(load.stale, []);
     assertEquals(load.failed, []);
-    // Its files stay, and its versions begin again at zero.
+    // Nginx' files survive the restart; its versions begin again at zero.
     for (let round = 0; round < 3; round++) {
       await untilCached();
-      const direct = new Client(stack.appUrls[0] ?? "");
+      const direct = new CacheStatusClient(stack.appUrls[0] ?? "");
       await stack.nginx.kill();
       await direct.send("PUT", "/items/1", { name: `restarted ${round}` });
       await stack.nginx.start();

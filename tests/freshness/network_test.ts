@@ -3,13 +3,13 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { upstreamServers } from "$src/cli/stack/nginx.ts";
 import { distribution, freshnessTrial } from "./trial.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 import { underLoad } from "../support/load.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { report } from "../support/report.ts";
 import { trial } from "../support/trial.ts";
 import { rounds } from "../support/rounds.ts";
-import { type HoldBack, type SlowWay, slowWay } from "../support/slow_way.ts";
+import { type DelayProxy, delayProxy, type HoldBack } from "../support/delay_proxy.ts";
 import { ownRedis } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -17,29 +17,29 @@ const isLoad = ({ headers }: Request) => headers.has("x-tallybook-load");
 
 describe("between Nginx and the app", () => {
   let stack: Stack;
-  let client: Client;
-  const ways: SlowWay[] = [];
+  let client: CacheStatusClient;
+  const proxies: DelayProxy[] = [];
   let holdBack: HoldBack = () => 0;
-  const held = () => ways.reduce((sum, way) => sum + way.held, 0);
+  const held = () => proxies.reduce((sum, proxy) => sum + proxy.held, 0);
 
   before(async () => {
-    // Patient: a busy machine is no reason for "pending", and what is tested takes longer still.
+    // A long wait: a busy machine must not answer "pending", and the delays under test are longer still.
     stack = await startStack({
       replicas: 2,
       env: { RATE_LIMIT: "off", VISIBLE_WAIT_MS: "3000" },
     });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     await client.send("POST", "/items", { name: "first" });
-    ways.push(...stack.appUrls.map((url) => slowWay(url, (request) => holdBack(request))));
-    await leadTo(stack, ways.map(({ port }) => port));
+    proxies.push(...stack.appUrls.map((url) => delayProxy(url, (request) => holdBack(request))));
+    await pointNginxAt(stack, proxies.map(({ port }) => port));
   });
   after(async () => {
     client[Symbol.dispose]();
     await stack[Symbol.asyncDispose]();
-    for (const way of ways) await way[Symbol.asyncDispose]();
+    for (const proxy of proxies) await proxy[Symbol.asyncDispose]();
   });
 
-  it("a reader's load that is held back and lands after a write is not what the next one gets", async () => {
+  it("a slow load that started before a write is not served after it", async () => {
     for (let round = 0; round < rounds(15, 100); round++) {
       holdBack = () => 0;
       const { id } = JSON.parse((await client.send("POST", "/items", { name: "old" })).text);
@@ -47,7 +47,7 @@ describe("between Nginx and the app", () => {
       let left = 1;
       holdBack = (request) =>
         isLoad(request) && request.url.endsWith(`/items/${id}`) && left-- > 0 ? 200 : 0;
-      using slow = new Client(stack.url);
+      using slow = new CacheStatusClient(stack.url);
       const reading = slow.get(`/items/${id}`);
       await waitFor(() => held() > before);
       const written = await client.send("PUT", `/items/${id}`, { name: "new" });
@@ -55,7 +55,7 @@ describe("between Nginx and the app", () => {
       const next = await client.get(`/items/${id}`);
       assertEquals(JSON.parse(next.text).name, "new", `round ${round}, ${next.cache}`);
       await reading;
-      // The old answer is stored by now, under the version of before.
+      // The old response is stored by now, under the earlier version.
       const seen: string[] = [];
       const kept = await waitFor(async () => {
         const answer = await client.get(`/items/${id}`);
@@ -69,8 +69,8 @@ describe("between Nginx and the app", () => {
   });
 
   it(
-    "no older answer survives where every answer takes its own time",
-    trial("slow ways", undefined, async (figure) => {
+    "no older response survives when responses are delayed at random",
+    trial("delayed responses", undefined, async (figure) => {
       holdBack = () => Math.random() < 0.2 ? Math.random() * 30 : 0;
       const seen = await freshnessTrial(stack, rounds(120, 2000));
       holdBack = () => 0;
@@ -82,8 +82,8 @@ describe("between Nginx and the app", () => {
     }),
   );
 
-  it("no safe request fails while replicas are killed, one after the other", async () => {
-    await leadTo(stack, stack.apps.map(({ port }) => port));
+  it("no safe request fails while replicas are killed one after the other", async () => {
+    await pointNginxAt(stack, stack.apps.map(({ port }) => port));
     const load = await underLoad(stack, async (load) => {
       for (const app of stack.apps) {
         const from = load.reads.length;
@@ -101,7 +101,7 @@ describe("between Nginx and the app", () => {
     assertEquals(load.stale, []);
   });
 
-  it("no write waits for a leader that ended in order", async () => {
+  it("no write waits for a leader that was stopped in order", async () => {
     for (const app of stack.apps) {
       await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
       await app.stop();
@@ -116,11 +116,11 @@ describe("between Nginx and the app", () => {
     }
   });
 
-  it("writes go on without Nginx, and nothing stale is left when it is back", async () => {
-    const direct = new Client(stack.appUrls[0] ?? "");
+  it("writes go on without Nginx, and Nginx serves nothing stale when it is back", async () => {
+    const direct = new CacheStatusClient(stack.appUrls[0] ?? "");
     await waitFor(async () => (await client.get("/items/1")).cache === "HIT");
     await stack.nginx.pause();
-    // Answered as pending until its copies have ended; after that no writer waits for it any more.
+    // Answered as pending until the copies in Nginx have expired; after that no write waits for it.
     const name = "written while Nginx hung";
     assertEquals((await direct.send("PUT", "/items/1", { name })).status, 200);
     await waitFor(async () => {
@@ -145,13 +145,13 @@ describe("between Nginx and the app", () => {
 });
 
 describe("between the app and Redis", () => {
-  it("no write is answered before slow drops, and no page is made of what they had yet to drop", async () => {
+  it("no write is answered before a slow invalidation, and no page is built from values yet to be invalidated", async () => {
     await using opened = new AsyncDisposableStack();
     const redis = await ownRedis(opened);
-    await using way = proxyTo(redis.url, 8);
+    await using proxy = proxyTo(redis.url, 8);
     await using stack = await startStack({
       replicas: 2,
-      env: { RATE_LIMIT: "off", REDIS_URL: way.url, VISIBLE_WAIT_MS: "3000" },
+      env: { RATE_LIMIT: "off", REDIS_URL: proxy.url, VISIBLE_WAIT_MS: "3000" },
     });
     const seen = await freshnessTrial(stack, rounds(120, 2000));
     report(`slow Redis: ${seen.writes} writes; answered after ${distribution(seen.answered)}`);
@@ -159,8 +159,8 @@ describe("between the app and Redis", () => {
   });
 });
 
-/** Has Nginx find the app at these ports from now on. */
-async function leadTo(stack: Stack, ports: number[]): Promise<void> {
+/** Points Nginx at the app on these ports. */
+async function pointNginxAt(stack: Stack, ports: number[]): Promise<void> {
   await Deno.writeTextFile(`${stack.dir}/nginx/run/upstream.conf`, upstreamServers(ports));
   await stack.nginx.signal("HUP");
   await waitFor(async () => {

@@ -1,4 +1,4 @@
-// What the leader may take for granted of an Nginx that it cannot reach, or reaches again.
+// How the leader treats an Nginx that it cannot reach, or reaches again.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, afterEach, before, beforeEach, describe, it } from "@std/testing/bdd";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -11,7 +11,7 @@ import { waitFor } from "../support/until.ts";
 
 const PATHS = new Set(["/items/1"]);
 
-/** Keeps its versions as nginx.conf does, and answers when and as the test says. */
+/** Keeps versions as nginx.conf does, and answers when and as the test says. */
 class FakeNginx {
   epoch = "one";
   isDown = false;
@@ -69,7 +69,7 @@ describe("the leader's contact with an Nginx", () => {
     await sql`delete from nginx_contacts`;
   });
 
-  /** As each new leader opens it, in a process of its own. */
+  /** Opens the contacts as each new leader does, in a process of its own. */
   async function lead(): Promise<NginxContacts> {
     const nginx = new NginxVersions({ url: fake.url, secret: "secret", onFailure: () => {} });
     closing.push(nginx);
@@ -91,13 +91,13 @@ describe("the leader's contact with an Nginx", () => {
     return () => isDone;
   };
 
-  it("begins with raising everything, and only then vouches for it", async () => {
+  it("raises every version before it records the Nginx as current", async () => {
     await lead();
     await untilSaved("one");
     assertEquals(fake.raised(), ["*"]);
   });
 
-  it("trusts what the leader before vouched for", async () => {
+  it("trusts the record of the leader before", async () => {
     await lead();
     await untilSaved("one");
     const second = await lead();
@@ -105,7 +105,7 @@ describe("the leader's contact with an Nginx", () => {
     assertEquals(fake.raised(), ["*", "/items/1"]);
   });
 
-  it("raises everything where another Nginx answers in its place", async () => {
+  it("raises every version when another Nginx answers in its place", async () => {
     const contacts = await lead();
     await untilSaved("one");
     fake.epoch = "two";
@@ -114,7 +114,7 @@ describe("the leader's contact with an Nginx", () => {
     await untilSaved("two");
   });
 
-  it("records that it missed a change before anybody goes on without it", async () => {
+  it("records a missed change before any write goes on without that Nginx", async () => {
     const contacts = await lead();
     await untilSaved("one");
     fake.isDown = true;
@@ -125,9 +125,9 @@ describe("the leader's contact with an Nginx", () => {
     assertEquals(isDone(), false, "what it holds may be fresh by its own clock");
     await raising;
     assert(performance.now() - began >= NGINX_LIFE_MS);
-    // Excused from here on: nothing waits for it.
+    // Excused from here on: no write waits for it.
     await contacts.raise(PATHS, over.signal);
-    // The next leader does not trust it either, however soon it is back.
+    // The next leader does not trust it either, however soon it is reachable.
     fake.isDown = false;
     over.abort();
     over = new AbortController();
@@ -136,7 +136,7 @@ describe("the leader's contact with an Nginx", () => {
     assertEquals(fake.raised(), ["*", "*"]);
   });
 
-  it("excuses nothing while everything is being raised", async () => {
+  it("excuses no Nginx while every version is being raised", async () => {
     const contacts = await lead();
     await untilSaved("one");
     fake.isDown = true;

@@ -1,20 +1,20 @@
-// One page, asked for in every way that a path can be written: answered, and stored under none but the
-// spelling that the events name.
+// One page requested by every spelling of its path: each is answered, and only the spelling that events
+// name is stored.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
-import { Client } from "../support/client.ts";
+import { CacheStatusClient } from "../support/client.ts";
 
 const ACCEPTS = ["text/html", "application/json", "*/*", "application/json;q=0.9, */*;q=0.1"];
 
-describe("a page that is asked for in an odd spelling", () => {
+describe("a page requested by an odd spelling of its path", () => {
   let stack: Stack;
-  let client: Client;
+  let client: CacheStatusClient;
   let id: number;
 
   before(async () => {
     stack = await startStack({ env: { RATE_LIMIT: "off" } });
-    client = new Client(stack.url);
+    client = new CacheStatusClient(stack.url);
     id = JSON.parse((await client.send("POST", "/items", { name: "first" })).text).id;
   });
   after(async () => {
@@ -24,7 +24,7 @@ describe("a page that is asked for in an odd spelling", () => {
 
   type Seen = { status: number; cache: string | undefined; text: string };
 
-  /** As it is written, without what a client library would make of it. */
+  /** Sends the target as written, which a client library would normalise. */
   async function ask(target: string, accept: string, method = "GET"): Promise<Seen> {
     using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
     const lines = [
@@ -62,7 +62,7 @@ describe("a page that is asked for in an odd spelling", () => {
     `/items/${id}%20`,
   ];
 
-  it("is answered and never stored, and shows no value of before a write", async () => {
+  it("is answered, never stored, and never stale after a write", async () => {
     const stored: string[] = [];
     const stale: string[] = [];
     for (const target of odd(id)) {
@@ -83,7 +83,7 @@ describe("a page that is asked for in an odd spelling", () => {
     assertEquals(stale, []);
   });
 
-  it("is the page itself in absolute form, as HEAD and for whoever has it already", async () => {
+  it("is stored as the page itself in absolute form, for HEAD and for a conditional GET", async () => {
     const ways: [string, string][] = [
       [`http://x/items/${id}`, "GET"],
       [`/items/${id}`, "HEAD"],

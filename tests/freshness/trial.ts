@@ -1,20 +1,20 @@
-// Write, and at once read from elsewhere, over and over, while others read all the while.
+// Repeats a write and at once a read by another client, while other readers go on.
 import { type Stack } from "$src/cli/stack/mod.ts";
-import { type Answer, Client } from "../support/client.ts";
+import { CacheStatusClient, type CacheStatusResponse } from "../support/client.ts";
 
 export type Trial = {
   writes: number;
   pending: number;
   stale: string[];
-  /** Milliseconds of each write, and from its answer to the first read that shows it. */
+  /** Milliseconds of each write, and from its response to the first read that shows it. */
   answered: number[];
   seen: number[];
   reads: number;
 };
 
 type Round = {
-  write: (client: Client) => Promise<Answer>;
-  reads: { path: string; accept: string; shows: (answer: Answer) => boolean }[];
+  write: (client: CacheStatusClient) => Promise<CacheStatusResponse>;
+  reads: { path: string; accept: string; shows: (answer: CacheStatusResponse) => boolean }[];
 };
 
 const READERS = 8;
@@ -24,18 +24,18 @@ const JSON_ = "application/json";
 const PATHS = ["/", "/entries", "/users", "/users/1", "/results", "/polls/1", "/items", "/items/1"];
 
 export async function freshnessTrial(stack: Stack, rounds: number): Promise<Trial> {
-  using writer = new Client(stack.url);
-  using looker = new Client(stack.url);
+  using writer = new CacheStatusClient(stack.url);
+  using checker = new CacheStatusClient(stack.url);
   await firstOfAll(writer);
   const trial: Trial = { writes: 0, pending: 0, stale: [], answered: [], seen: [], reads: 0 };
   const budget = new Budget();
   const reading = Array.from({ length: READERS }, () => readOn(stack.url, budget, trial));
-  let votes = await votesNow(looker);
+  let votes = await votesNow(checker);
   trial.reads++;
   for (let i = 0; i < rounds; i++) {
     budget.add(READS_A_WRITE - 1);
     if (i % 4 === 2) votes++;
-    await once(roundOf(i, votes), { writer, looker, trial, i });
+    await once(roundOf(i, votes), { writer, checker, trial, i });
   }
   budget.end();
   await Promise.all(reading);
@@ -43,22 +43,25 @@ export async function freshnessTrial(stack: Stack, rounds: number): Promise<Tria
 }
 
 const PAGES = 20;
-// Few, as readers who miss a page at the same moment are a miss each.
+// Few, as readers that miss a page at the same moment count as a miss each.
 const HIT_READERS = 4;
 
 export type Hits = { reads: number; hits: number; stale: string[] };
 
-/** Each write changes one of so many pages, every other one of which is read as HTML. */
+/** Each write changes one of PAGES pages, every other one of which is read as HTML. */
 export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
-  using writer = new Client(stack.url);
-  using looker = new Client(stack.url);
+  using writer = new CacheStatusClient(stack.url);
+  using checker = new CacheStatusClient(stack.url);
   const pages: { path: string; accept: string }[] = [];
   for (let i = 0; i < PAGES; i++) {
     const { text } = await writer.send("POST", "/items", { name: `page ${i}` });
     pages.push({ path: `/items/${JSON.parse(text).id}`, accept: i % 2 ? HTML : JSON_ });
   }
   const seen: Hits = { reads: 0, hits: 0, stale: [] };
-  const read = async (client: Client, page = pages[Math.floor(Math.random() * PAGES)]) => {
+  const read = async (
+    client: CacheStatusClient,
+    page = pages[Math.floor(Math.random() * PAGES)],
+  ) => {
     const answer = await client.get(page?.path ?? "/", page?.accept);
     seen.reads++;
     if (answer.cache === "HIT") seen.hits++;
@@ -66,7 +69,7 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   };
   const budget = new Budget();
   const reading = Array.from({ length: HIT_READERS }, async () => {
-    using client = new Client(stack.url);
+    using client = new CacheStatusClient(stack.url);
     while (await budget.take()) await read(client);
   });
   for (let i = 0; i < writes; i++) {
@@ -74,7 +77,7 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
     const page = pages[Math.floor(Math.random() * PAGES)];
     const name = `write ${i}.`;
     await writer.send("PUT", page?.path ?? "/", { name });
-    const answer = await read(looker, page);
+    const answer = await read(checker, page);
     if (!answer.text.includes(name)) seen.stale.push(`${name} ${answer.cache} ${answer.text}`);
   }
   budget.end();
@@ -82,18 +85,23 @@ export async function hitTrial(stack: Stack, writes: number): Promise<Hits> {
   return seen;
 }
 
-async function votesNow(client: Client): Promise<number> {
+async function votesNow(client: CacheStatusClient): Promise<number> {
   return sumOf((await client.get("/results?now")).text);
 }
 
-async function firstOfAll(client: Client): Promise<void> {
+async function firstOfAll(client: CacheStatusClient): Promise<void> {
   await client.send("POST", "/users", { name: "first", email: "first@example.com" });
   await client.send("POST", "/items", { name: "first", description: "first" });
 }
 
 async function once(
   { write, reads }: Round,
-  { writer, looker, trial, i }: { writer: Client; looker: Client; trial: Trial; i: number },
+  { writer, checker, trial, i }: {
+    writer: CacheStatusClient;
+    checker: CacheStatusClient;
+    trial: Trial;
+    i: number;
+  },
 ): Promise<void> {
   const asked = performance.now();
   const written = await write(writer);
@@ -107,7 +115,7 @@ async function once(
   }
   const read = reads[Math.floor(i / 4) % reads.length] ?? reads[0];
   if (!read) return;
-  const answer = await looker.get(read.path, read.accept);
+  const answer = await checker.get(read.path, read.accept);
   trial.reads++;
   trial.seen.push(performance.now() - answered);
   if (read.shows(answer)) return;
@@ -119,7 +127,7 @@ async function once(
 
 function roundOf(i: number, votes: number): Round {
   const name = `round ${i}.`;
-  const showsName = (answer: Answer) => answer.text.includes(name);
+  const showsName = (answer: CacheStatusResponse) => answer.text.includes(name);
   if (i % 4 === 0) {
     return {
       write: (client) => client.send("POST", "/sign", { name, message: "hello" }),
@@ -142,7 +150,7 @@ function roundOf(i: number, votes: number): Round {
     };
   }
   if (i % 4 === 2) {
-    // Each time a new voter's: the sum says whether a vote is there.
+    // Each vote is a new voter's, so the sum shows whether it is counted.
     return {
       write: (client) => {
         client.forgetCookies();
@@ -174,7 +182,7 @@ function sumOf(text: string): number {
   return votes.reduce((sum: number, each) => sum + Number(each), 0);
 }
 
-/** So many reads for each write, whoever makes them. */
+/** A number of reads for each write, shared by all readers. */
 class Budget {
   #left = 0;
   #ended = false;
@@ -201,8 +209,8 @@ class Budget {
 }
 
 async function readOn(url: string, budget: Budget, trial: Trial): Promise<void> {
-  using client = new Client(url);
-  // Every reader has signed: their cookies must keep nobody from the cache.
+  using client = new CacheStatusClient(url);
+  // Every reader has signed: their cookies must not keep them from the cache.
   await client.send("POST", "/sign", { name: "reader", message: "hello" });
   for (let i = 0; await budget.take(); i++) {
     const path = PATHS[Math.floor(Math.random() * PATHS.length)] ?? "/";

@@ -1,11 +1,11 @@
-// What surrounds every call, asked by those who do not mean well, or are cut off.
+// The pipeline around every call, tried by clients that are hostile, or cut off.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { raw } from "../attacks/raw.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
-describe("the frame around every call", () => {
+describe("the pipeline around every call", () => {
   let service: Service;
   before(async () => {
     service = await openService();
@@ -20,7 +20,7 @@ describe("the frame around every call", () => {
   ];
   const varies = (headers: Headers) => headers.get("vary")?.split(/,\s*/).includes("Origin");
 
-  it("lets any site read the files of our pages, from whichever copy", async () => {
+  it("allows any site to read the assets, from whichever copy", async () => {
     const page = await service.client().get("/", { accept: "text/html" });
     const [script = ""] = page.text.match(/\/assets\/app\.\w+\.js/) ?? [];
     for (const path of [script, "/embed.js"]) {
@@ -33,7 +33,7 @@ describe("the frame around every call", () => {
     }
   });
 
-  it("says who may read an answer whether or not its reader came with an Origin", async () => {
+  it("sends CORS headers whether or not the request has an Origin", async () => {
     const names = ["access-control-allow-origin", "access-control-expose-headers"];
     const shared = ({ headers }: { headers: Headers }) => names.map((name) => headers.get(name));
     const foreign = { origin: "https://elsewhere.example" };
@@ -45,7 +45,7 @@ describe("the frame around every call", () => {
     }
   });
 
-  it("tells caches what depends on who asks from where", async () => {
+  it("sends Vary: Origin where the response depends on it", async () => {
     const paths = ["/", "/results", "/polls/1/results.csv", "/feed.atom", "/docs", "/entries/999"];
     for (const path of [...paths, "/polls/1/results?asOf=1"]) {
       for (const headers of askers()) {
@@ -59,7 +59,7 @@ describe("the frame around every call", () => {
     }
   });
 
-  it("gives a page to who likes one best, as Nginx would decide", async () => {
+  it("serves a page to clients that prefer HTML, as Nginx decides it", async () => {
     const page = "text/html";
     const json = "application/json";
     for (
@@ -82,26 +82,26 @@ describe("the frame around every call", () => {
     }
   });
 
-  it("answers no form with what only a GET may be told", async () => {
+  it("refuses a form whose _method is GET with 405, also with If-None-Match", async () => {
     const form = { _method: "GET" };
     const answer = await service.client().form("/polls/1", form, { "if-none-match": "*" });
     assertEquals(answer.status, 405);
   });
 
-  it("calls a request by the name it was given, also with the dots that Nginx lets pass", async () => {
+  it("uses a given request id, also with the dots that Nginx lets pass", async () => {
     const given = "release-1.2_probe.7";
     const answer = await service.client().get("/nowhere", { "x-request-id": given });
     assertEquals([answer.headers.get("x-request-id"), answer.get("request_id")], [given, given]);
   });
 
-  it("counts requests by methods that there are, whatever a stranger makes up", async () => {
+  it("counts requests by known methods, whatever a client makes up", async () => {
     for (let i = 0; i < 3; i++) await service.client().ask("/polls", { method: `MADEUP${i}` });
     const text = await metrics();
     assert(!text.includes("MADEUP"));
     assert(text.includes('tallybook_request_seconds_count{method="other",route="other",'));
   });
 
-  it("blames who sends a body that never ends, however it is sent", async () => {
+  it("blames the client for a body that never ends, in every encoding", async () => {
     const head = "POST /items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     const form = head.replace("application/json", "multipart/form-data; boundary=b");
     const answers = await Promise.all([
@@ -112,7 +112,7 @@ describe("the frame around every call", () => {
     for (const answer of answers) assert(answer.startsWith("HTTP/1.1 408 "), answer.slice(0, 200));
   });
 
-  it("asks for no token before it says what may be asked, and learns nothing of one", async () => {
+  it("answers a preflight without a token, and learns nothing from one", async () => {
     const limited = await service.place.open({ RATE_LIMIT: "on" });
     await using _ = limited;
     const ask = (method: string, token: string) =>
@@ -136,7 +136,7 @@ describe("the frame around every call", () => {
     assertEquals((await ask("GET", "wrong")).status, 401, "and what asks with one is refused");
   });
 
-  it("takes no client that hangs up for a failure of its own", async () => {
+  it("does not count a client that hangs up as a failure of the service", async () => {
     const before = await metrics();
     const head = "POST /items HTTP/1.1\r\nHost: x\r\n";
     const json = `${head}Content-Type: application/json\r\n`;

@@ -29,7 +29,7 @@ describe("the leader's lock", () => {
     return row?.count;
   }
 
-  it("passes to the next one when it is given up", async () => {
+  it("passes to the next session when it is released", async () => {
     const first = await acquireLock(sql, LOCK, stop().signal);
     const second = acquireLock(sql, LOCK, stop().signal);
     await waitFor(async () => await waiting() === 1);
@@ -41,7 +41,7 @@ describe("the leader's lock", () => {
 
   it("is taken by the server from a session that falls silent", async () => {
     const silent = connect(database.ownerUrl, { max: 1 });
-    // Heartbeats go out and nothing comes back, as in a process that is frozen.
+    // Heartbeats go out and nothing comes back, as in a frozen process.
     const lock = await acquireLock(silent, LOCK, stop().signal);
     const session = lock.sql;
     const [row] = await session<{ ms: string }[]>`select setting as ms
@@ -56,7 +56,7 @@ describe("the leader's lock", () => {
     await silent.end({ timeout: 5 });
   });
 
-  it("leaves no dead client in its queue", async () => {
+  it("keeps no dead client in its queue", async () => {
     await using _held = await acquireLock(sql, LOCK, stop().signal);
     const leaving = stop();
     const queued = acquireLock(sql, LOCK, leaving.signal).catch(() => "gone");

@@ -10,7 +10,7 @@ const SECRET = "the-secret-of-the-webhook";
 
 type Delivery = { position: number; type: string; signed: boolean; data: Record<string, unknown> };
 
-/** An address that takes what it is sent, and can be told to say no. */
+/** A receiver that stores what it is sent, and can be told to refuse. */
 function receiver() {
   const got: Delivery[] = [];
   let refusing = false;
@@ -31,7 +31,7 @@ function receiver() {
 }
 
 describe("the webhook", () => {
-  it("gets each entry, vote and user, signed and in order, and nothing from a replay", async () => {
+  it("receives each entry, vote and user, signed and in order, and nothing from a replay", async () => {
     await using place = await openPlace();
     await using hook = receiver();
     const settings = { WEBHOOK_URL: hook.url, WEBHOOK_SECRET: SECRET };
@@ -69,7 +69,7 @@ describe("the webhook", () => {
     assertEquals([...told], ["0", "1", "2", "3", "4", "5"]);
   });
 
-  it("goes on after the database said no to it", async () => {
+  it("resumes after an error of the database", async () => {
     await using place = await openPlace();
     await using hook = receiver();
     await using service = await place.open({ WEBHOOK_URL: hook.url, WEBHOOK_SECRET: SECRET });

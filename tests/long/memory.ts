@@ -1,4 +1,5 @@
-// Import, verify and export of a long log through the tasks, their resident memory looked at all along.
+// Import, verify and export of a long log through the tasks, with their resident memory sampled
+// throughout.
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { after, before, it } from "@std/testing/bdd";
@@ -51,16 +52,16 @@ export function memorySuite(events: number, everyMs: number): void {
   stays(() => ["verify"], "verify");
   stays(() => ["events", "export", `${dir}/again`], "export");
 
-  it("and what was exported is, byte for byte, what was imported", async () => {
+  it("export, byte for byte, what was imported", async () => {
     assertEquals(await digest(`${dir}/again`), await digest(`${dir}/log`));
   });
 }
 
-// Deno itself may read nothing below /proc unless it may do everything.
+// Deno may read files below /proc only with all permissions.
 const LOOK =
   'while sed -n "s/^VmRSS:[^0-9]*//p" "/proc/$1/status" 2>/dev/null; do sleep "$2"; done';
 
-/** Looks until the process is gone; answers the megabytes, one number for each look. */
+/** Samples until the process has ended; returns megabytes, one number a sample. */
 async function sample(pid: number, everyMs: number): Promise<number[]> {
   const args = ["-c", LOOK, "sh", String(pid), String(everyMs / 1000)];
   const { stdout } = await new Deno.Command("sh", { args, stdout: "piped" }).output();

@@ -1,5 +1,5 @@
-// The protocol of both caches, searched by spin through every order of its steps; and, for each guard,
-// the protocol without it, in which spin must find a stale read. What the steps are: freshness.pml.
+// The freshness protocol of both caches, searched by spin through every order of its steps; and, for each
+// guard, the protocol without it, in which spin must find a stale read. The steps are in freshness.pml.
 import { assert, assertEquals } from "@std/assert";
 import { after, describe, it } from "@std/testing/bdd";
 import { shell } from "$src/cli/stack/shell.ts";
@@ -7,7 +7,7 @@ import { shell } from "$src/cli/stack/shell.ts";
 type Search = { name: string; defines: string[] };
 
 const MODEL = new URL("freshness.pml", import.meta.url).pathname;
-// The deepest search takes about a hundred steps. Were it cut off, pan would say so.
+// The deepest search takes about a hundred steps. If it were cut off, pan would say so.
 const SEARCH = `set -e
 cd "$1"
 model=$2
@@ -64,7 +64,7 @@ const CORRECT: Search[] = [
   { name: "a log that is restored", defines: ["RESTORE", "READERS=2", "COUNTED"] },
 ];
 
-// Each with the features that its guard is about, and no more: the fewer, the sooner found.
+// Each with only the features that its guard needs: the fewer, the faster the search.
 const READERS = ["READERS=2", "COUNTED"];
 const VARIANTS: Search[] = [
   {
@@ -137,7 +137,7 @@ const waiting: (() => Promise<void>)[] = [];
 const running: Promise<void>[] = [];
 for (const one of [...CORRECT, ...VARIANTS]) {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  // A failure is told by the test that awaits it, which may come later.
+  // The test that awaits a search reports its failure, which may come later.
   promise.catch(() => {});
   waiting.push(() => search(one.defines).then(resolve, reject));
   searches.set(one, () => {
@@ -159,7 +159,7 @@ async function search(defines: string[]): Promise<string> {
   }
 }
 
-/** What spin said of one search, started with the others and two at a time. */
+/** The output of one search; searches run two at a time. */
 async function found(one: Search): Promise<string> {
   return await searches.get(one)?.() ?? "";
 }
@@ -168,7 +168,7 @@ function errors(report: string): string | undefined {
   return /errors: \d+/.exec(report)?.[0];
 }
 
-/** Steps that no order leads to: then the model shows less than it says. An end is none. */
+/** Steps that no order reaches: the model would then show less than it claims. An end is none. */
 function unreached(report: string): string[] {
   const steps = report.split("\n").filter((line) => /^\t.*, state \d+, "/.test(line));
   return steps.filter((line) => !line.endsWith('"-end-"'));

@@ -1,4 +1,4 @@
-// A guard that moved away would be noticed only by whoever runs the mutants, which takes long.
+// Otherwise only a run of the mutants, which takes long, would detect a guard whose text has changed.
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { mutants } from "./list.ts";
@@ -7,7 +7,7 @@ const root = new URL("../../", import.meta.url);
 
 describe("each mutant", () => {
   for (const { name, file, guard, without } of mutants) {
-    it(`takes out ${name}, which is there, and once`, async () => {
+    it(`removes ${name}, whose text occurs exactly once`, async () => {
       const text = await Deno.readTextFile(new URL(file, root));
       assertEquals(text.split(guard).length - 1, 1, file);
       assertEquals(guard === without, false);

@@ -1,4 +1,4 @@
-// The alert rules: accepted by Prometheus' own tool, true to stories, and about figures that exist.
+// The alert rules: accepted by Prometheus' own tool, tested with scenarios, and based on existing metrics.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { shell } from "$src/cli/stack/shell.ts";
@@ -14,7 +14,7 @@ describe("the alert rules", () => {
   });
   after(() => service[Symbol.asyncDispose]());
 
-  it("speak of figures that /metrics has, and of no others", async () => {
+  it("use only metrics that /metrics exposes", async () => {
     const client = service.client();
     const answer = await fetch(`${client.url}/metrics`);
     const figures = await answer.text();
@@ -26,7 +26,7 @@ describe("the alert rules", () => {
     }
   });
 
-  it("/metrics says how far, how often, how many and how full", async () => {
+  it("find positions, counters, durations and pool sizes on /metrics", async () => {
     const figures = await (await fetch(`${service.client().url}/metrics`)).text();
     const wanted = [
       "request_seconds",
@@ -50,7 +50,7 @@ describe("the alert rules", () => {
     assert(said.includes("12 rules found"), said);
   });
 
-  it("fire in the story in which all is wrong, and in no other", async () => {
+  it("fire in the scenario where all is wrong, and in no other", async () => {
     const dir = await Deno.makeTempDir({ prefix: "tallybook-test-" });
     try {
       await Deno.copyFile(RULES, `${dir}/alerts.yml`);

@@ -1,4 +1,4 @@
-// Any commands at all, as fast-check makes them up, decided on what the log says and appended.
+// Random commands from fast-check, decided on the state of the log and appended.
 import fc from "fast-check";
 import * as guestbook from "$src/commands/guestbook.ts";
 import * as items from "$src/commands/items.ts";
@@ -22,7 +22,7 @@ const chosen = fc.oneof(
 );
 const given = { requiredKeys: [] as [] };
 
-/** A new subject takes the number of its turn, so that few numbers are met again and again. */
+/** A new subject's number is its turn, so that few numbers recur often. */
 export const command = fc.oneof(
   fc.record({ do: fc.constant("sign" as const), id: few, name: text, held: fc.boolean() }),
   fc.record({
@@ -157,7 +157,7 @@ async function decide({ sql }: ProjectedLog, asked: Command): Promise<Decision> 
   }
 }
 
-/** Something of everything is there, so that what follows is refused less often than taken. */
+/** Some of each subject exists, so that later commands are refused less often than accepted. */
 export const beginning: Command[] = [
   { do: "sign", id: 1, name: "xa", held: false },
   { do: "register", id: 1, name: "xa", email: 1 },
@@ -166,7 +166,7 @@ export const beginning: Command[] = [
   { do: "open", id: 2, options: 4, choice: "multiple" },
 ];
 
-/** True if it was taken; what the rules refuse is refused, and anything else is thrown. */
+/** True if accepted, false if refused by the rules; any other error is thrown. */
 export async function apply(log: ProjectedLog, asked: Command): Promise<boolean> {
   try {
     const decision = await decide(log, asked);

@@ -1,4 +1,4 @@
-// A log with its read models, without HTTP in front: what projections are tried on.
+// A log with its read models, without HTTP: the base of the projection tests.
 import { type Projection } from "$projections/projection.ts";
 import { projections as real } from "$projections/mod.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -43,7 +43,7 @@ export async function readTables(sql: Sql): Promise<Tables> {
   return sorted(Object.fromEntries(found) as Tables);
 }
 
-/** As on the first day; only a superuser can. */
+/** Resets the log to its first day, which only a superuser can. */
 export async function emptyLog(sql: Sql): Promise<void> {
   await sql.begin(async (tx) => {
     await tx`alter table events disable trigger all`;

@@ -1,5 +1,5 @@
-// What the read models must hold, worked out in the plainest way there is: one event after the other,
-// objects in maps. It knows nothing of the projections' SQL.
+// The expected read models, computed in the plainest way: one event after the other, objects in maps.
+// Independent of the projections' SQL.
 import type { Recorded } from "$events/mod.ts";
 
 type Row = Record<string, unknown>;
@@ -159,14 +159,14 @@ function iso(text: string | null): string | null {
   return text === null ? null : new Date(text).toISOString();
 }
 
-/** The tables after these events, their rows in an order of their own. */
+/** The tables after these events, with rows in an order of their own. */
 export function modelOf(events: Iterable<Recorded>): Tables {
   const model = new Model();
   for (const event of events) model.apply(event);
   return sorted(model.tables);
 }
 
-/** Rows compared as what they say: keys and rows sorted, moments as text. */
+/** Rows in a comparable form: keys and rows sorted, times as text. */
 export function sorted(tables: Tables): Tables {
   const rows = (found: Row[]) =>
     found.map((row) => JSON.stringify(Object.entries(row).sort())).sort()

@@ -22,7 +22,7 @@ async function eventsOf({ sql }: ProjectedLog): Promise<Recorded[]> {
   return events;
 }
 
-/** Several at once go into one transaction; whoever is overtaken is refused. */
+/** Concurrent commands share a transaction; one with a stale version is refused. */
 async function applyTogether(log: ProjectedLog, commands: Command[]): Promise<number> {
   const taken = await Promise.all(commands.map((one) => apply(log, one)));
   return taken.filter(Boolean).length;
@@ -32,7 +32,7 @@ async function assertModel(log: ProjectedLog, when: string): Promise<void> {
   assertEquals(await readTables(log.sql), modelOf(await eventsOf(log)), when);
 }
 
-/** Fills the new tables up to about the middle, and is cut off there. */
+/** Fills the new tables up to about the middle, and is then cut off. */
 async function replayHalf(log: ProjectedLog, projection: Projection): Promise<void> {
   const stop = new AbortController();
   const onProgress = (done: number, total: number) => {
@@ -63,7 +63,7 @@ const turns = fc.array(fc.array(command, { minLength: 1, maxLength: 6 }), {
   maxLength: 15,
 });
 
-/** Wrong on purpose: a vote that is changed counts for its new option and still for the old one. */
+/** Wrong on purpose: a changed vote counts for its new option and still for the old one. */
 const broken: Projection = {
   ...polls,
   handlers: { ...polls.handlers, VoteChanged: polls.handlers.VoteCast as never },
@@ -77,7 +77,7 @@ describe("read models", () => {
   after(async () => await log[Symbol.asyncDispose]());
 
   it(
-    "are the same live, replayed, replayed half then continued, and as a plain model has them",
+    "are the same live, replayed, replayed in two halves, and computed by a plain model",
     trial("read models against a model", SEED, async (figure) => {
       const property = fc.asyncProperty(turns, (given) => check(log, projections, given));
       await fc.assert(property, { numRuns: RUNS, seed: SEED });
@@ -85,7 +85,7 @@ describe("read models", () => {
     }),
   );
 
-  it("count a vote for an option that was added later, in one page of a replay", async () => {
+  it("count a vote for an option added later in the same page of a replay", async () => {
     await emptyLog(log.sql);
     const commands: Command[] = [
       { do: "open", id: 1, options: 2, choice: "single" },
@@ -99,7 +99,7 @@ describe("read models", () => {
 });
 
 describe("the property of read models", () => {
-  it("turns red when one projection is wrong", async () => {
+  it("fails when one projection is wrong", async () => {
     const all = projections.map((one) => one === polls ? broken : one);
     await using log = await openLog(all);
     const property = fc.asyncProperty(turns, (given) => check(log, all, given));

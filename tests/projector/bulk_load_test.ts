@@ -1,5 +1,5 @@
-// What a rebuild has the database set straight from the log: only what the schemas take, the rest of
-// its page with it by the handlers, and never a row that the handlers would set otherwise.
+// The bulk load of a rebuild in SQL: it accepts only events that fit their schemas, leaves the rest of a
+// page to the handlers, and never writes a row that the handlers would write otherwise.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import fc from "fast-check";
@@ -25,7 +25,7 @@ const meta = { actor: "system" } as const;
 
 type Data = Record<string, unknown>;
 
-/** Data as it should be, and the stream that it then opens. */
+/** Valid data, and the stream that it opens. */
 function wholeOf(type: EventType): { data: Data; stream: (data: Data) => string } {
   switch (type) {
     case "ItemCreated": {
@@ -48,7 +48,7 @@ const ODD: readonly unknown[] = [
   ...[["a", ["b"]], [["a"], "b"], [[]], {}, { $enc: "x" }],
 ];
 
-/** Fields that a later version may have. */
+/** Fields that a later version may add. */
 const MORE = ["shown", "more"];
 
 const oddity = fc.oneof(
@@ -57,7 +57,7 @@ const oddity = fc.oneof(
   fc.array(fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0"))),
 );
 
-/** A whole one with up to two fields changed, added or taken away. */
+/** Valid data with up to two fields changed, added or removed. */
 function mangled(data: Data): fc.Arbitrary<unknown> {
   const field = fc.constantFrom(...Object.keys(data), ...MORE);
   const change = fc.record({ field, value: fc.oneof(oddity, fc.constant(undefined)) });
@@ -80,7 +80,7 @@ const undone = new Error("undone");
 
 type Row = Record<string, unknown>;
 
-/** What one event makes of the tables of its projection, or nothing if it is refused; all is undone. */
+/** The rows that one event adds to its projection's tables, or nothing if it is refused; rolled back. */
 async function rowsAfter(
   { tables }: Projection,
   work: (tx: Tx) => Promise<unknown>,
@@ -128,10 +128,10 @@ function item(id: number): NewEvent {
   return { type: "ItemCreated", data: { id, name: `item ${id}`, description: "" } };
 }
 
-/** So small that next to nothing is left for the swap, and so large that all of it is one page. */
+/** Page sizes: so small that next to nothing is left for the swap, and so large that all fits one page. */
 const page = 10;
 
-/** How many items its handler was asked to make. */
+/** How many items the handler was asked to create. */
 function watched(projection: Projection): { projection: Projection; handled: () => number } {
   const { ItemCreated: handler, ...others } = projection.handlers;
   let handled = 0;
@@ -145,7 +145,7 @@ function watched(projection: Projection): { projection: Projection; handled: () 
   };
 }
 
-/** Beside the log's own ways, which would refuse it. */
+/** Bypasses the appender, which would refuse the event. */
 async function insertForeign(stream: string, type: EventType, data: Data): Promise<void> {
   await log.sql`
     with head as (update counter set position = position + 1 returning position)
@@ -154,14 +154,14 @@ async function insertForeign(stream: string, type: EventType, data: Data): Promi
     from head`;
 }
 
-describe("what is set straight from the log", () => {
+describe("bulk load", () => {
   for (const projection of projections) {
     const { bulkLoad } = projection;
     if (!bulkLoad) continue;
     const { type, firstInStream } = bulkLoad;
     const { data: whole, stream: streamOf } = wholeOf(type);
 
-    it(`${type}: is what the handler sets, and nothing that its schema refuses`, async () => {
+    it(`of ${type}: writes the handler's rows, and nothing that the schema refuses`, async () => {
       assertEquals(personal[type], []);
       assert(await straightRows(projection, streamOf(whole), whole), "a whole one is taken");
       const seen = { refused: 0, taken: 0 };
@@ -175,7 +175,7 @@ describe("what is set straight from the log", () => {
         const event = { type, data: parsed.data } as NewEvent;
         assertEquals(rows, await handledRows(projection, stream, event));
       });
-      // Each of them in each field, whatever the seed.
+      // Each value in each field, whatever the seed.
       const examples = [...Object.keys(whole), ...MORE].flatMap((field) =>
         ODD.map((value): [unknown] => [{ ...whole, [field]: value }])
       );
@@ -184,12 +184,12 @@ describe("what is set straight from the log", () => {
     });
 
     if (!firstInStream) continue;
-    it(`${type}: is an event in its own stream only`, async () => {
+    it(`of ${type}: accepts an event in its own stream only`, async () => {
       assertEquals(await straightRows(projection, "elsewhere-1", whole), undefined);
     });
   }
 
-  it("does not pass through the handlers", async () => {
+  it("does not call the handlers", async () => {
     await emptyLog(log.sql);
     for (let id = 1; id <= 50; id++) await append(`item-${id}`, item(id));
     const before = await readTables(log.sql);
@@ -199,10 +199,10 @@ describe("what is set straight from the log", () => {
     assertEquals(await readTables(log.sql), before);
   });
 
-  it("leaves a page to the handlers in which anything is not as it should be", async () => {
+  it("leaves a page with any invalid event to the handlers", async () => {
     await emptyLog(log.sql);
     for (let id = 1; id <= 50; id++) await append(`item-${id}`, item(id));
-    // Its schema takes it; the stream is another one's.
+    // Valid by its schema, but in another stream.
     await insertForeign("elsewhere-1", "ItemCreated", { id: 51, name: "odd", description: "" });
     const seen = watched(items);
     await replay(log.sql, seen.projection, { page });
@@ -215,7 +215,7 @@ describe("what is set straight from the log", () => {
     await log.sql`update read.projections set rebuild = null where name = 'items'`;
   });
 
-  it("is seen by replay --check where it differs from what the handlers set", async () => {
+  it("that differs from the handlers is detected by replay --check", async () => {
     await emptyLog(log.sql);
     const options = [{ id: "a", text: "A" }, { id: "b", text: "B" }];
     const facts = { question: "?", options, choice: "single" as const, results: "always" as const };

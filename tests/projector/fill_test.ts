@@ -1,4 +1,4 @@
-// Poison events and replays, while appends pour in.
+// Poison events and replays during appends.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { rounds } from "../support/rounds.ts";
@@ -61,7 +61,7 @@ describe("a poison event", () => {
   };
   const stateOf = async (name: string) => (await health()).states.find((one) => one.name === name);
 
-  it("stops its own projection only, is seen on /health, and is caught up with once mended", async () => {
+  it("stops only its own projection, shows on /health, and is applied once the projection is fixed", async () => {
     const { owner } = service.place;
     const client = service.client();
     await client.post("/items", { name: "before" });
@@ -89,13 +89,13 @@ describe("a poison event", () => {
 
     await owner`alter table read.items drop constraint healthy`;
     await waitFor(async () => (await health()).status === "healthy");
-    // No event touched these tags when the rows came; nothing older may be served for it.
+    // No event touched these tags when the rows came; no older value may be served for them.
     await waitFor(async () => (await list()).length === 3);
     assertEquals(await list(), ["before", "poison", "after"]);
     for (const one of projections) assertEquals(await checkReplay(service.services.sql, one), []);
   });
 
-  it("is in the log, whichever projection it stops: also the first that is applied", async () => {
+  it("is stored in the log, whichever projection it stops: also the first that is applied", async () => {
     const { owner } = service.place;
     const client = service.client();
     await owner`alter table read.entries add constraint healthy check (name <> 'poison')`;
@@ -122,7 +122,7 @@ describe("replay()", () => {
   after(async () => await log[Symbol.asyncDispose]());
 
   let voters = 1_000_000;
-  /** Votes arrive until it is stopped; says how many were taken. */
+  /** Votes until stopped; returns how many were accepted. */
   function pourIn(): { stop: () => Promise<number> } {
     let going = true;
     let taken = 0;
@@ -165,13 +165,13 @@ describe("replay()", () => {
     }),
   );
 
-  it("gives the tables row by row as they were", async () => {
+  it("reproduces the tables row by row", async () => {
     const before = await readTables(log.sql);
     for (const projection of projections) await replay(log.sql, projection);
     assertEquals(await readTables(log.sql), before);
   });
 
-  it("is refused while another one is under way, which goes on", async () => {
+  it("is refused while another one is running, which continues", async () => {
     const error: Error = await withReplayLock(
       log.sql,
       () => assertRejects(() => withReplayLock(log.sql, () => replay(log.sql, polls)), Error),
@@ -180,7 +180,7 @@ describe("replay()", () => {
     assertEquals(await withReplayLock(log.sql, () => Promise.resolve("free again")), "free again");
   });
 
-  it("goes on where it was interrupted, while the old tables serve", async () => {
+  it("resumes where it was interrupted, while the old tables serve reads", async () => {
     const before = await votes();
     const stop = new AbortController();
     const positions: number[] = [];
@@ -200,13 +200,13 @@ describe("replay()", () => {
     assertEquals(await checkReplay(log.sql, polls), []);
   });
 
-  it("waits for a lock that others hold, and counts nothing twice for it", async () => {
+  it("waits for a lock held by others, and counts nothing twice because of it", async () => {
     const before = await votes();
     const holder = await log.sql.reserve();
     await holder`begin`;
     await holder`select from read.polls limit 1`;
     const replaying = replay(log.sql, polls, { page: 1000 });
-    // It meets the lock, gives the counter back, and more votes come each time.
+    // Each time it meets the lock, it releases the counter, and more votes arrive.
     await fill(log, 900, 100_001);
     await waitFor(async () => {
       const rows = await log.sql`select from pg_stat_activity where wait_event_type = 'Lock'`;
@@ -222,7 +222,7 @@ describe("replay()", () => {
     assertEquals(await checkReplay(log.sql, polls), []);
   });
 
-  it("--check names the rows that differ, of either side", async () => {
+  it("lists the rows that differ on either side, with --check", async () => {
     await log.sql`update read.items set name = 'tampered' where id = 10`;
     await log.sql`delete from read.items where id = 20`;
     await log.sql`insert into read.items select 999999, name, description, created_at, version
@@ -234,7 +234,7 @@ describe("replay()", () => {
     assertEquals(await checkReplay(log.sql, items), []);
   });
 
-  it("mends a projection that a poison event had stopped", async () => {
+  it("repairs a projection that a poison event had stopped", async () => {
     await log.sql`alter table read.items add constraint healthy check (name <> 'poison')`;
     await append(log, "item-777777", item(777777, "poison"));
     const stopped = async () =>

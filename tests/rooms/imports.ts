@@ -1,5 +1,5 @@
-// Which room imports which, read from the module graph. The test, and the picture in CONTRIBUTING.md,
-// are made of this.
+// Which room imports which, read from the module graph. The test and the picture in CONTRIBUTING.md are
+// made from it.
 
 /** A room may import those on its right, and what every room may import: errors.ts and log.ts. */
 export const ROOMS: Record<string, string[]> = {
@@ -112,7 +112,7 @@ type Graph = {
 };
 type Resolved = { specifier?: string };
 
-/** Each file of ours with those that it imports, types too. */
+/** Each source file with its imports, types too. */
 export async function readImports(): Promise<Map<string, string[]>> {
   const entries = ["src/main.ts"];
   for (const folder of ["src/cli", "src/cli/deploy"]) {
@@ -176,7 +176,7 @@ export function cycles(imports: Map<string, string[]>): string[][] {
   return found;
 }
 
-/** As CONTRIBUTING.md shows it: without the arrows that a longer way makes plain. */
+/** As CONTRIBUTING.md shows it: without arrows implied by a longer path. */
 export function mermaid(): string {
   const reach = (from: string, seen = new Set<string>()): Set<string> => {
     for (const to of ROOMS[from] ?? []) if (!seen.has(to)) reach(to, seen.add(to));

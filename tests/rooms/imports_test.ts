@@ -5,16 +5,16 @@ import { cycles, forbidden, mermaid, readImports, ROOMS } from "./imports.ts";
 const imports = await readImports();
 
 describe("imports between files", () => {
-  it("make no cycle, not even of types", () => {
+  it("form no cycle, not even of types", () => {
     assert(imports.size > 100);
     assertEquals(cycles(imports), []);
   });
 
-  it("go only where their room may go", () => {
+  it("follow the allowed directions between rooms", () => {
     assertEquals(forbidden(imports), []);
   });
 
-  it("are found where they should not be", () => {
+  it("are reported where they are forbidden", () => {
     const wrong = new Map([
       ["src/pages/polls.tsx", ["src/routes/polls.ts"]],
       ["src/store/read.ts", ["src/http/context.ts"]],
@@ -28,7 +28,7 @@ describe("imports between files", () => {
     assertEquals(cycles(wrong), [["src/pages/polls.tsx", "src/routes/polls.ts"]]);
   });
 
-  it("run down an order of rooms", () => {
+  it("follow one order of rooms", () => {
     assertEquals(cycles(new Map(Object.entries(ROOMS))), []);
   });
 
@@ -37,7 +37,7 @@ describe("imports between files", () => {
     assert(text.includes(mermaid()), `CONTRIBUTING.md should show:\n${mermaid()}`);
   });
 
-  it("leave at most seven files loose in src", async () => {
+  it("leave at most seven files outside rooms in src", async () => {
     const loose: string[] = [];
     for await (const { name, isFile } of Deno.readDir(new URL("../../src/", import.meta.url))) {
       if (isFile) loose.push(name);

@@ -1,5 +1,5 @@
-// /openapi.json held against the running service: its routes, its statuses, its schemas; and requests
-// made up from it, valid and not, that are never answered with a 5xx.
+// /openapi.json compared with the running service: its routes, statuses and schemas; and requests
+// generated from it, valid and invalid, that must never cause a 5xx.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { rounds } from "../support/rounds.ts";
@@ -7,7 +7,7 @@ import { trial } from "../support/trial.ts";
 import fc from "fast-check";
 import { z } from "zod";
 import { endpoints } from "$src/app.ts";
-import { type Answer, Client } from "../support/api.ts";
+import { ApiClient, type ApiResponse } from "../support/api.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 import { serverUrl } from "../support/database.ts";
 import { ADMIN_TOKEN, openService, type Service } from "../support/service.ts";
@@ -31,11 +31,11 @@ type Document = {
 };
 type Call = { path: string; method: string; operation: Operation };
 
-/** Its event streams have no end; they have a test of their own. */
+/** Event streams have no end, so they have a test of their own. */
 const isStream = ({ operation }: Call) =>
   operation.responses["200"]?.content?.["text/event-stream"] !== undefined;
 
-describe("the document", () => {
+describe("the OpenAPI document", () => {
   let service: Service;
   let document: Document;
   let calls: Call[];
@@ -73,8 +73,12 @@ describe("the document", () => {
     return made;
   }
 
-  /** Whether the answer is one that the document says this call may give. */
-  function assertDocumented({ path, method, operation }: Call, answer: Answer, what: string): void {
+  /** Whether the document allows this response to this call. */
+  function assertDocumented(
+    { path, method, operation }: Call,
+    answer: ApiResponse,
+    what: string,
+  ): void {
     seen.add(answer.status);
     const place = `${method} ${path} -> ${answer.status}: ${what}\n${answer.text.slice(0, 300)}`;
     assert(answer.status < 500, place);
@@ -104,7 +108,7 @@ describe("the document", () => {
     assertEquals(new Set(listed).size, listed.length);
   });
 
-  it("leaves no other method of its addresses unrefused", async () => {
+  it("is complete: every other method of its addresses is refused", async () => {
     for (const [path, operations] of Object.entries(document.paths)) {
       for (const method of [...METHODS, "patch"].filter((one) => !(one in operations))) {
         const address = path.replace("{id}", "1").replace("{receipt}", "x").replace(
@@ -124,7 +128,7 @@ describe("the document", () => {
     }
   });
 
-  /** Values for a parameter or a field: what fits the schema, what nearly does, and what does not. */
+  /** Values for a parameter or a field: valid ones, nearly valid ones, and invalid ones. */
   function values(schema: Schema): fc.Arbitrary<unknown> {
     const fitting: fc.Arbitrary<unknown>[] = [];
     const { type, enum: choices, anyOf, properties, items, format } = resolve(schema);
@@ -171,7 +175,7 @@ describe("the document", () => {
     return fc.record(Object.fromEntries(fields), { requiredKeys: [] });
   }
 
-  /** Mostly all of the fields, because few requests with half of them get far. */
+  /** Mostly includes all fields, because few requests with half of them get far. */
   function bodies(operation: Operation): fc.Arbitrary<unknown> {
     const schema = operation.requestBody?.content["application/json"]?.schema;
     const properties = schema && resolve(schema).properties;
@@ -240,12 +244,12 @@ describe("the document", () => {
 
   async function send(
     { call, path, body, as, headers, who }: Made,
-    visitor: Client,
-  ): Promise<Answer> {
+    visitor: ApiClient,
+  ): Promise<ApiResponse> {
     const client = who === "visitor"
       ? visitor
-      : new Client(service.url, who === "admin" ? ADMIN_TOKEN : undefined);
-    // Made-up tokens are guesses: each from an address of its own.
+      : new ApiClient(service.url, who === "admin" ? ADMIN_TOKEN : undefined);
+    // Made-up tokens are guesses, so each comes from an address of its own.
     if (call.path === "/admin/login") headers = { "x-forwarded-for": crypto.randomUUID() };
     const method = call.method.toUpperCase();
     if (method === "GET" || method === "DELETE") return await client.ask(path, { method, headers });
@@ -265,7 +269,7 @@ describe("the document", () => {
     });
   }
 
-  it("is kept by each call when all is well", async () => {
+  it("matches the response of each successful call", async () => {
     const admin = service.admin();
     const user = await admin.post("/users", { name: "Grace", email: "grace@example.org" });
     const item = await admin.post("/items", { name: "Lamp" });
@@ -309,9 +313,9 @@ describe("the document", () => {
   });
 
   it(
-    `is kept by ${REQUESTS} requests made up from it, none of them answered with a 5xx`,
+    `matches ${REQUESTS} requests generated from it, none of which causes a 5xx`,
     trial("requests made up from the contract", SEED, async (figure) => {
-      // Replays, checks and logging out for each request would test their patience, not the document.
+      // A replay, a check or a logout for each request would test these and not the document.
       const tried = calls.filter((call) =>
         !isStream(call) && !/^\/admin\/(replay|verify)/.test(call.path)
       );
@@ -331,7 +335,7 @@ describe("the document", () => {
     }),
   );
 
-  it("has streams that begin as it says", async () => {
+  it("describes the beginning of each event stream", async () => {
     const poll = await service.admin().post("/polls", { question: "?", options: ["a", "b"] });
     for (const { path } of calls.filter(isStream)) {
       const url = new URL(path.replace("{id}", String(poll.get("id"))), service.url);
@@ -347,9 +351,9 @@ describe("the document", () => {
     }
   });
 
-  it("and its service show every status of the API", async () => {
+  it("lists every status of the API, and the service returns each of them", async () => {
     const client = service.client();
-    const note = async (answer: Promise<Answer>) => seen.add((await answer).status);
+    const note = async (answer: Promise<ApiResponse>) => seen.add((await answer).status);
     const id = Number((await client.post("/items", { name: "x" })).get("id"));
     await note(client.get(`/items/${id}`));
     await note(client.post("/items", { name: "x" }));
@@ -427,6 +431,6 @@ function textOf(value: unknown): string {
 
 function encoded(value: unknown): string {
   const text = encodeURIComponent(textOf(value));
-  // What would make another address of it is not this call.
+  // A value that changes which address is called makes it another call.
   return text === "" || /^\.+$/.test(text) ? "0" : text;
 }

@@ -1,4 +1,4 @@
-// Lists that show nothing: because nothing is there yet, or because they were read to their end.
+// Lists that show nothing: because they are empty, or because the page is past their end.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { openService, type Service } from "../support/service.ts";
@@ -8,7 +8,7 @@ const HTML = { accept: "text/html" };
 
 type List = {
   path: string;
-  /** Where a page of it begins, and a place beyond its last. */
+  /** The cursor's parameter, and a cursor past the last entry. */
   cursor: string;
   empty: string;
   fill: (service: Service) => Promise<unknown>;
@@ -78,13 +78,13 @@ describe("a list with nothing to show", () => {
     text.match(/<div class="empty">.*?<\/div>/s)?.[0] ?? "no empty state";
 
   for (const { path, cursor, empty } of lists) {
-    it(`${path} says that it is empty, where it is`, async () => {
+    it(`${path} shows the empty state in its place`, async () => {
       const found = emptyOf(await textOf(path));
       assert(found.includes(empty), found);
       assert(!found.includes("the end"), found);
     });
 
-    it(`${path} says that it is over, where it is, and leads to its beginning`, async () => {
+    it(`${path} says that the list is over, and links to its beginning`, async () => {
       const found = emptyOf(await textOf(at(path, cursor)));
       assert(found.includes("This is the end"), found);
       assert(!found.includes(empty), found);
@@ -98,7 +98,7 @@ describe("a list with nothing to show", () => {
     });
   }
 
-  it("has something to show again as soon as there is something, and ends as before", async () => {
+  it("shows new records as soon as they exist, and ends as before", async () => {
     for (const { path, cursor, empty, fill } of lists.slice(0, 6)) {
       await fill(service);
       assert(!(await textOf(path)).includes(empty), path);
@@ -108,7 +108,7 @@ describe("a list with nothing to show", () => {
 });
 
 describe("a new site", () => {
-  it("claims no hit rate before anything was asked for, and one afterwards", async () => {
+  it("shows no hit rate before the first request, and one afterwards", async () => {
     await using service = await openService();
     const rateIn = async (path: string) => {
       const { text } = await service.admin().get(path, HTML);

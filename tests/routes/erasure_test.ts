@@ -1,4 +1,4 @@
-// Erasing: the text is nowhere any more, and the log still verifies.
+// Erasure: the text is gone everywhere, and the log still verifies.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { projections } from "$projections/mod.ts";
@@ -16,7 +16,7 @@ describe("erasure", () => {
   });
   after(async () => await service[Symbol.asyncDispose]());
 
-  /** Everything a dump, an export or Redis would give away. */
+  /** Everything that a dump, an export or Redis contains. */
   async function everything(): Promise<string> {
     const { owner, redis } = service.place;
     const tables = await owner<{ name: string }[]>`
@@ -35,7 +35,7 @@ describe("erasure", () => {
     return lines.join("\n");
   }
 
-  /** pg_dump itself, where it is at hand beside the server. */
+  /** pg_dump itself, where it is installed beside the server. */
   async function dump(): Promise<string> {
     const url = new URL(service.place.settings.DATABASE_URL ?? "");
     const [row] = await service.place.owner<{ dir: string }[]>`
@@ -60,7 +60,7 @@ describe("erasure", () => {
 
   async function asTables(): Promise<string> {
     const { owner } = service.place;
-    // Views go on being written down meanwhile.
+    // Views are still being written to the log meanwhile.
     const still = projections.filter(({ name }) => name !== "visits");
     const found = await Promise.all(
       still.flatMap(({ tables }) => tables).map((name) =>
@@ -82,7 +82,7 @@ describe("erasure", () => {
   }
 
   for (const verb of ["erase", "delete"] as const) {
-    it(`of an entry (${verb}) takes its text from read models, Redis, exports and dumps`, async () => {
+    it(`of an entry (${verb}) removes its text from read models, Redis, exports and dumps`, async () => {
       const secret = `secret-${crypto.randomUUID()}`;
       const author = service.client();
       const entry = await author.post("/sign", { name: secret, message: secret });
@@ -112,7 +112,7 @@ describe("erasure", () => {
     });
   }
 
-  it("of a user, active or deleted before, does the same and frees the address", async () => {
+  it("of an active or deleted user removes the text everywhere and frees the e-mail address", async () => {
     for (const first of ["active", "deleted"]) {
       const secret = `secret-${crypto.randomUUID()}`;
       const body = { name: secret, email: `${secret}@example.com` };
@@ -142,7 +142,7 @@ describe("erasure", () => {
     }
   });
 
-  it("reaches the tables of a replay that was cut off", async () => {
+  it("reaches the tables of an interrupted replay", async () => {
     const secret = `secret-${crypto.randomUUID()}`;
     const signed = await service.client().post("/sign", { name: "x", message: secret });
     const [id, position] = [idOf(signed), Number(signed.headers.get("tallybook-position"))];
@@ -166,7 +166,7 @@ describe("erasure", () => {
     await assertIntact();
   });
 
-  it("of a repeated request's answer is complete: a repeat is blank", async () => {
+  it("covers the stored answer of an idempotent request: a repeat is blank", async () => {
     const headers = { "idempotency-key": crypto.randomUUID() };
     const body = { name: "x", message: "never again" };
     const id = idOf(await service.client().post("/sign", body, headers));

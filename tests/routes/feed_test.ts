@@ -1,9 +1,9 @@
-// The feed says when a text was last changed: what its readers decide by whether to show it again.
+// The feed's `updated` times, by which feed readers decide whether to show an entry again.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { guestbook } from "$projections/guestbook.ts";
 import { replay } from "$src/projector/replay.ts";
-import { type Answer, idOf } from "../support/api.ts";
+import { type ApiResponse, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
 type Dates = { id: number; updated: string; published: string };
@@ -11,8 +11,8 @@ type Dates = { id: number; updated: string; published: string };
 const inside = (xml: string, name: string) =>
   xml.match(new RegExp(`<${name}>([^<]*)</${name}>`))?.[1] ?? `no ${name}`;
 
-/** When the feed itself changed last, and each entry of it. */
-function datesOf({ text }: Answer): { updated: string; entries: Dates[] } {
+/** The `updated` time of the feed and of each entry. */
+function datesOf({ text }: ApiResponse): { updated: string; entries: Dates[] } {
   const entries = (text.match(/<entry>.*?<\/entry>/gs) ?? []).map((entry) => ({
     id: Number(inside(entry, "id").split("/").at(-1)),
     updated: inside(entry, "updated"),
@@ -30,20 +30,20 @@ describe("the feed", () => {
 
   const feed = (etag?: string) =>
     service.client().get("/feed.atom", etag === undefined ? undefined : { "if-none-match": etag });
-  const tagOf = ({ headers }: Answer) => headers.get("etag") ?? "none";
+  const tagOf = ({ headers }: ApiResponse) => headers.get("etag") ?? "none";
 
-  /** When each event of an entry happened, as the log has it. */
+  /** When each event of an entry happened, according to the log. */
   async function times(id: number): Promise<string[]> {
     const rows = await service.place.owner<{ at: Date }[]>`
       select at from events where stream = ${`entry-${id}`} order by version`;
     return rows.map(({ at }) => at.toISOString());
   }
 
-  it("without entries has not changed yet", async () => {
+  it("is dated 1970-01-01 while it has no entries", async () => {
     assertEquals(datesOf(await feed()), { updated: new Date(0).toISOString(), entries: [] });
   });
 
-  it("is as new as the last edit of any entry in it, with a tag of its own", async () => {
+  it("is dated by the last edit of any of its entries, and changes its ETag", async () => {
     const author = service.client();
     const old = idOf(await author.post("/sign", { name: "Ada", message: "First" }));
     const young = idOf(await author.post("/sign", { name: "Bob", message: "Second" }));
@@ -84,7 +84,7 @@ describe("the feed", () => {
     assertEquals((await feed(tagOf(live))).status, 304);
   });
 
-  it("leaves the times of what is read elsewhere as they are", async () => {
+  it("leaves the times on other pages unchanged", async () => {
     const [entry] = JSON.parse((await service.client().get("/entries")).text);
     assertEquals(Object.keys(entry), ["id", "name", "message", "created_at"]);
   });

@@ -1,7 +1,7 @@
-// Forms of a browser without script: which version they were filled from, and what that is good for.
+// Forms without JavaScript: the version a form was filled from, and how it prevents lost updates.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { type Client, idOf } from "../support/api.ts";
+import { type ApiClient, idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
 const HTML = { accept: "text/html" };
@@ -9,11 +9,11 @@ const PROBLEM = "application/problem+json";
 
 type Subject = {
   noun: string;
-  /** Makes one; answers the page that has its forms, and where they go to. */
-  make: (service: Service) => Promise<{ client: Client; page: string; action: string }>;
+  /** Creates a record; returns the page with its forms, and their address. */
+  make: (service: Service) => Promise<{ client: ApiClient; page: string; action: string }>;
   first: Record<string, string>;
   second: Record<string, string>;
-  /** All that was typed, and where it can go when what it was for is gone. */
+  /** Every typed value, and the address for a new record if the old one is gone. */
   typed: Record<string, string>;
   anew: string;
 };
@@ -78,7 +78,7 @@ function formIn(page: string, action: string): string {
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'" };
 const plain = (html: string) => html.replace(/&([#\w]+);/g, (_, name) => ENTITIES[name] ?? "?");
 
-/** What a browser would send of a form, but for what is empty. */
+/** The fields that a browser would send of a form, without the empty ones. */
 function valuesIn(form: string): Record<string, string> {
   const found: [string, string][] = [];
   for (const [, tag = ""] of form.matchAll(/<input ([^>]*)>/g)) {
@@ -97,7 +97,7 @@ function valuesIn(form: string): Record<string, string> {
   return Object.fromEntries(found.filter(([, value]) => value !== ""));
 }
 
-/** The version in the form that means this method and goes to this address. */
+/** The version in the form with this method and address. */
 function versionIn(page: string, action: string, method?: string): string {
   const forms = page.match(/<form .*?<\/form>/gs) ?? [];
   const form = forms.find((one) =>
@@ -115,7 +115,7 @@ describe("a form", () => {
   after(async () => await service[Symbol.asyncDispose]());
 
   for (const { noun, make, first, second } of subjects) {
-    it(`to change ${noun} is refused when it was changed meanwhile, and kept`, async () => {
+    it(`that changes ${noun} is refused after a concurrent change, and keeps what was typed`, async () => {
       const { client, page, action } = await make(service);
       const _match = versionIn((await client.get(page, HTML)).text, action, "PUT");
       assertEquals(_match, "1");
@@ -134,7 +134,7 @@ describe("a form", () => {
   }
 
   for (const { noun, make, typed, anew } of subjects) {
-    it(`to change ${noun} that was taken away meanwhile says so, and keeps what was typed`, async () => {
+    it(`that changes ${noun} deleted meanwhile says so, and keeps what was typed`, async () => {
       const { client, action } = await make(service);
       assertEquals((await service.admin().delete(action)).status, 200);
       const late = await client.form(action, { _method: "PUT", _match: "1", ...typed }, HTML);
@@ -149,7 +149,7 @@ describe("a form", () => {
     });
   }
 
-  it("to delete what was changed meanwhile is refused", async () => {
+  it("that deletes a record changed meanwhile is refused", async () => {
     const client = service.client();
     const action = `/items/${idOf(await client.post("/items", { name: "Kettle" }))}`;
     const _match = versionIn((await client.get(action, HTML)).text, action, "DELETE");
@@ -160,7 +160,7 @@ describe("a form", () => {
     assertEquals((await client.get(action)).get("name"), "Changed");
   });
 
-  it("to approve an entry is for the text that was read", async () => {
+  it("that approves an entry applies only to the version that was read", async () => {
     await using moderated = await service.place.open({ MODERATION: "before" });
     const author = moderated.client();
     const admin = moderated.admin();

@@ -13,7 +13,7 @@ describe("the guestbook", () => {
   const total = async () => Number((await service.client().get("/")).get("total"));
   const sign = (client = service.client()) => client.post("/sign", { name: "Ada", message: "Hi" });
 
-  it("is the author's to edit and delete, by the cookie that signing set", async () => {
+  it("lets an author edit and delete by the cookie that signing set", async () => {
     const author = service.client();
     const id = idOf(await sign(author));
     const etag = (await author.get(`/entries/${id}`)).headers.get("etag") ?? "";
@@ -32,7 +32,7 @@ describe("the guestbook", () => {
     assertEquals((await author.get(`/entries/${id}`)).status, 404);
   });
 
-  it("sets its cookie by a POST only", async () => {
+  it("sets its cookie in response to a POST only", async () => {
     const reader = service.client();
     for (const path of ["/", "/entries", "/entries/mine", "/polls/1", "/polls/1/mine"]) {
       assertEquals((await reader.get(path)).headers.get("set-cookie"), null, path);
@@ -41,7 +41,7 @@ describe("the guestbook", () => {
     assert(/HttpOnly/.test(cookie) && /SameSite=Lax/.test(cookie), cookie);
   });
 
-  it("shows what was as of a position, under today's rules", async () => {
+  it("shows an entry as of a position, unless it is hidden since", async () => {
     const author = service.client();
     const signed = await sign(author);
     const id = idOf(signed);
@@ -54,7 +54,7 @@ describe("the guestbook", () => {
     assertEquals((await author.get(path)).status, 404);
   });
 
-  it("hides and shows by an admin, and counts what is shown", async () => {
+  it("lets an admin hide and restore entries, and counts the shown ones", async () => {
     const id = idOf(await sign());
     const before = await total();
     for (const verb of ["hide", "restore", "erase"]) {
@@ -111,7 +111,7 @@ describe("the guestbook", () => {
     assertEquals(own.get("held"), undefined);
   });
 
-  it("is a feed that any text leaves well-formed", async () => {
+  it("has a feed that stays well-formed with any text", async () => {
     const text = `<b>&"'\u{1f642} ]]> שלום`;
     await service.client().post("/sign", { name: text, message: text });
     const feed = await service.client().get("/feed.atom");
@@ -123,14 +123,14 @@ describe("the guestbook", () => {
   });
 });
 
-describe("users and items, guarded", () => {
+describe("users and items with ACCESS=guarded", () => {
   let service: Service;
   before(async () => {
     service = await openService({ ACCESS: "guarded" });
   });
   after(async () => await service[Symbol.asyncDispose]());
 
-  it("ask for the admin token to write, and show addresses to admins only", async () => {
+  it("require the admin token for writes, and show e-mail addresses to admins only", async () => {
     const body = { name: "Ada", email: "ada@example.com" };
     assertEquals((await service.client().post("/users", body)).status, 401);
     assertEquals((await service.client().post("/items", { name: "x" })).status, 401);

@@ -1,7 +1,7 @@
-// What every call has in common: keys, tags, pages, methods, bodies, origins.
+// Features that all calls share: idempotency keys, ETags, pages, methods, bodies, origins.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { type Answer, idOf } from "../support/api.ts";
+import { type ApiResponse, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 
 describe("every call", () => {
@@ -43,14 +43,14 @@ describe("every call", () => {
       });
     }
 
-    it("refuses another body under the same key", async () => {
+    it("is refused with another body", async () => {
       const headers = key();
       await service.client().post("/items", { name: "one" }, headers);
       const other = await service.client().post("/items", { name: "two" }, headers);
       assertEquals(other.status, 422);
     });
 
-    it("knows a first anonymous request again, with the cookie and without", async () => {
+    it("recognises a repeated first anonymous request, with the cookie and without", async () => {
       const headers = key();
       const first = service.client();
       const answer = await first.post("/polls/1/votes", { option: "option_a" }, headers);
@@ -65,7 +65,7 @@ describe("every call", () => {
       assertEquals([withCookie.status, without.status], [201, 201]);
     });
 
-    it("keeps two clients apart that both count from 1, where they are not at one address", async () => {
+    it("separates two clients at different addresses that both count from 1", async () => {
       await using behind = await service.place.open({ TRUSTED_PROXIES: "127.0.0.1" });
       const ask = (from: string, name: string) =>
         behind.client().post("/items", { name }, {
@@ -77,7 +77,7 @@ describe("every call", () => {
       assertEquals([other.status, other.get("name")], [201, "theirs"]);
     });
 
-    it("repeats an answer that had nothing to write, whatever happened since", async () => {
+    it("repeats the answer of a no-op, whatever happened since", async () => {
       const client = service.client();
       const vote = (option: string, headers = {}) =>
         client.post("/polls/1/votes", { option }, headers);
@@ -92,7 +92,7 @@ describe("every call", () => {
       assertEquals(mine.get("options"), ["option_b"]);
     });
 
-    it("is remembered by another process", async () => {
+    it("is recognised by another process", async () => {
       const headers = key();
       const first = await service.client().post("/items", { name: "kept" }, headers);
       await using restarted = await service.place.open();
@@ -100,7 +100,7 @@ describe("every call", () => {
       assertEquals([again.status, again.text], [first.status, first.text]);
     });
 
-    it("answers twins that race with one event", async () => {
+    it("gives concurrent duplicates one event", async () => {
       const headers = key();
       const body = { name: "twin", email: "twin@example.com" };
       const twins = await Promise.all(
@@ -110,7 +110,7 @@ describe("every call", () => {
       assertEquals(twins[0]?.status, 201);
     });
 
-    it("leaves neither key nor caller in the log in clear", async () => {
+    it("leaves neither key nor caller in the log in clear text", async () => {
       const headers = key();
       await service.client().post("/sign", { name: "a", message: "b" }, headers);
       const rows = await service.place.owner`
@@ -119,7 +119,7 @@ describe("every call", () => {
       assert(!all.includes(headers["idempotency-key"]));
     });
 
-    it("is refused where it is no key", async () => {
+    it("is refused when malformed", async () => {
       const wrong = await service.client().post("/items", { name: "x" }, {
         "idempotency-key": "k".repeat(256),
       });
@@ -128,7 +128,7 @@ describe("every call", () => {
   });
 
   describe("ETag", () => {
-    it("gives 304 on every public GET, and moves with what is shown", async () => {
+    it("gives 304 on every public GET, and changes with the content", async () => {
       const client = service.client();
       const id = await newItem();
       const paths = [
@@ -163,7 +163,7 @@ describe("every call", () => {
       assertEquals((await client.get("/polls/1/results", { "if-none-match": etag })).status, 200);
     });
 
-    it("tells HTML from JSON", async () => {
+    it("differs between HTML and JSON", async () => {
       const id = await newItem();
       const json = await service.client().get(`/items/${id}`);
       const html = await service.client().get(`/items/${id}`, { accept: "text/html" });
@@ -173,7 +173,7 @@ describe("every call", () => {
   });
 
   describe("If-Match", () => {
-    it("is the version a GET gave, with or without the W/ of a proxy", async () => {
+    it("takes the version that a GET returned, with or without a proxy's W/", async () => {
       const client = service.client();
       const id = await newItem();
       const etag = (await client.get(`/items/${id}`)).headers.get("etag") ?? "";
@@ -186,7 +186,7 @@ describe("every call", () => {
       assertEquals((await client.delete(`/items/${id}`, { "if-match": given })).status, 200);
     });
 
-    it("lets one of two edits win", async () => {
+    it("lets one of two concurrent edits succeed", async () => {
       const id = idOf(
         await service.client().post("/users", { name: "x", email: "race@example.com" }),
       );
@@ -207,7 +207,7 @@ describe("every call", () => {
       }
     });
 
-    it("matches nothing where it makes no sense", async () => {
+    it("is refused with 412 when malformed", async () => {
       const id = await newItem();
       for (const tag of ["nonsense", '"x"', '"1']) {
         const answer = await service.client().put(`/items/${id}`, { name: "b" }, {
@@ -222,7 +222,7 @@ describe("every call", () => {
     async function walk(path: string): Promise<number[]> {
       const ids: number[] = [];
       for (let next: string | undefined = path; next !== undefined;) {
-        const answer: Answer = await service.client().get(next);
+        const answer: ApiResponse = await service.client().get(next);
         assertEquals(answer.status, 200);
         const rows = answer.get() as { id: number }[];
         ids.push(...rows.map(({ id }) => id));
@@ -248,7 +248,7 @@ describe("every call", () => {
       }
     });
 
-    it("refuse limits and cursors that are none, naming them", async () => {
+    it("refuse invalid limits and cursors by name", async () => {
       for (
         const [query, field] of [
           ["limit=0", "limit"],
@@ -267,7 +267,7 @@ describe("every call", () => {
   });
 
   describe("methods", () => {
-    it("that are not for an address are refused with those that are", async () => {
+    it("not supported at an address are refused with a list of those that are", async () => {
       for (
         const [method, path, allow] of [
           ["PUT", "/users", "GET, POST, HEAD, OPTIONS"],
@@ -291,7 +291,7 @@ describe("every call", () => {
       assertEquals((await service.client().ask("/nowhere", { method: "OPTIONS" })).status, 404);
     });
 
-    it("HEAD says what GET would, without a body", async () => {
+    it("HEAD returns the headers of GET, without a body", async () => {
       const id = await newItem();
       for (const path of ["/entries", `/items/${id}`, "/polls/1/results.csv", "/items/999999"]) {
         const get = await service.client().get(path);
@@ -303,7 +303,7 @@ describe("every call", () => {
       }
     });
 
-    it("a form means PUT and DELETE by _method, and nothing else by it", async () => {
+    it("a form selects PUT and DELETE by _method, and no other method", async () => {
       const id = await newItem();
       const path = `/items/${id}`;
       const put = await service.client().form(path, { _method: "PUT", name: "by form" });
@@ -327,13 +327,13 @@ describe("every call", () => {
         headers: type ? { "content-type": type } : {},
       });
 
-    it("of the wrong kind are 415", async () => {
+    it("of the wrong type get 415", async () => {
       for (const type of ["text/plain", "application/xml", "image/png"]) {
         assertEquals((await post("name=x", type)).status, 415, type);
       }
     });
 
-    it("that cannot be read are 400", async () => {
+    it("that cannot be parsed get 400", async () => {
       for (const text of ["{", "nonsense", "[]", "3", '"text"', "null", '{"name":']) {
         assertEquals((await post(text, "application/json")).status, 400, text);
       }
@@ -342,14 +342,14 @@ describe("every call", () => {
       assertEquals((await post("--x", "multipart/form-data; boundary=y")).status, 400);
     });
 
-    it("that are too large are 413, with a length or without", async () => {
+    it("that are too large get 413, with a length or without", async () => {
       const big = "x".repeat(10 * 1024 * 1024);
       assertEquals((await post(JSON.stringify({ name: big }), "application/json")).status, 413);
       const chunks = new Blob([JSON.stringify({ name: big })]).stream();
       assertEquals((await post(chunks, "application/json")).status, 413);
     });
 
-    it("are taken as JSON, as a form and as multipart alike", async () => {
+    it("are accepted as JSON, as a form and as multipart alike", async () => {
       const form = new FormData();
       form.set("name", "multipart");
       const asked = await service.client().ask("/items", { method: "POST", body: form });
@@ -360,7 +360,7 @@ describe("every call", () => {
   });
 
   describe("origins", () => {
-    it("any may read, none but ours may write", async () => {
+    it("of other sites may read but not write", async () => {
       const foreign = { origin: "https://elsewhere.example" };
       const read = await service.client().get("/entries", foreign);
       assertEquals(read.headers.get("access-control-allow-origin"), "*");
@@ -384,7 +384,7 @@ describe("every call", () => {
     const writes = async (place: Replica, headers: Record<string, string>) =>
       (await place.client().post("/items", { name: "x" }, headers)).status;
 
-    it("ours is the scheme as well as the host", async () => {
+    it("differ by scheme as well as by host", async () => {
       const { host } = new URL(service.url);
       for (const scheme of ["https", "ftp", "ws", "javascript"]) {
         const origin = `${scheme}://${host}`;
@@ -396,7 +396,7 @@ describe("every call", () => {
       }
     });
 
-    it("a trusted proxy says which scheme ours has", async () => {
+    it("take the site's scheme from a trusted proxy", async () => {
       await using behind = await service.place.open({ TRUSTED_PROXIES: "127.0.0.1" });
       const { host } = new URL(behind.url);
       const said: [forwarded: string | undefined, ours: string, foreign: string][] = [
@@ -420,13 +420,13 @@ describe("every call", () => {
       }
     });
 
-    it("PUBLIC_URL names ours whatever the Host says", async () => {
+    it("are compared with PUBLIC_URL, whatever the Host header says", async () => {
       await using named = await service.place.open({ PUBLIC_URL: "https://tally.example/" });
       assertEquals(await writes(named, { origin: "https://tally.example" }), 201);
       assertEquals(await writes(named, { origin: "http://tally.example" }), 403);
     });
 
-    it("named ones may write too, and are told so beforehand", async () => {
+    it("listed in the configuration may write too, and pass the preflight", async () => {
       const origin = "https://friend.example";
       await using friendly = await service.place.open({ CORS_ORIGINS: origin });
       const preflight = await friendly.client().ask("/items", {
@@ -445,7 +445,7 @@ describe("every call", () => {
     });
   });
 
-  it("that writes says its position, at which any later read is", async () => {
+  it("that writes returns its position, at which every later read sees it", async () => {
     const answer = await service.client().post("/items", { name: "seen" });
     const position = Number(answer.headers.get("tallybook-position"));
     assert(position > 0);
@@ -454,7 +454,7 @@ describe("every call", () => {
     assert(Number(read.headers.get("tallybook-position")) >= position);
   });
 
-  it("is limited where limits are on, and told when to come again", async () => {
+  it("is rate-limited where limits are on, and told when to retry", async () => {
     await using limited = await service.place.open({ RATE_LIMIT: "on" });
     const client = limited.client();
     const answers = await Promise.all(

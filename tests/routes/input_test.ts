@@ -1,4 +1,5 @@
-// Bad input: the right status, the field named, nothing stored; odd but good input comes back as it was.
+// Invalid input gets the right status and names the field, and nothing is stored; odd but valid input
+// comes back unchanged.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { fieldsOf, idOf } from "../support/api.ts";
@@ -17,7 +18,7 @@ const HOSTILE = [
   "e\u0301",
 ];
 
-// Filler letters, the pattern of Braille without dots, a note without a head: each is drawn as nothing.
+// Filler letters, the Braille pattern without dots, a note without a head: each is drawn as nothing.
 const BLANK = [
   "\u2800",
   "\u3164",
@@ -36,7 +37,7 @@ describe("input", () => {
   });
   after(async () => await service[Symbol.asyncDispose]());
 
-  /** Views are written down by themselves. */
+  /** Events other than views, which are written down by themselves. */
   const stored = async () => {
     const [row] = await service.place.owner<{ n: number }[]>`
       select count(*) as n from events where type <> 'VisitsCounted'`;
@@ -53,7 +54,7 @@ describe("input", () => {
   ];
 
   for (const [path, field, max, good] of fields) {
-    it(`${field} of POST ${path} is refused where it cannot be shown, as JSON and as a form`, async () => {
+    it(`in ${field} of POST ${path} is refused where it has nothing visible, as JSON and as a form`, async () => {
       const before = await stored();
       const wrong: unknown[] = [
         "x".repeat(max + 1),
@@ -83,7 +84,7 @@ describe("input", () => {
       assertEquals(await stored(), before);
     });
 
-    it(`${field} of POST ${path} takes any text of up to ${max} characters, and is trimmed`, async () => {
+    it(`in ${field} of POST ${path} may be any text of up to ${max} characters, and is trimmed`, async () => {
       for (const text of [...HOSTILE, "🙂".repeat(max)]) {
         const unique = path === "/users" ? { email: `${crypto.randomUUID()}@example.com` } : {};
         const body = { ...good, ...unique, [field]: `  ${text} ` };
@@ -98,14 +99,14 @@ describe("input", () => {
     });
   }
 
-  it("takes text that has a blank character beside one that shows", async () => {
+  it("may hold a blank character beside a visible one", async () => {
     for (const blank of BLANK) {
       const answer = await service.client().post("/items", { name: `${blank}x` });
       assertEquals([answer.status, answer.get("name")], [201, `${blank}x`]);
     }
   });
 
-  it("names every wrong field at once, and one that is missing", async () => {
+  it("is refused with every wrong field named at once, and a missing one", async () => {
     const answer = await service.client().post("/sign", { name: "", message: 3 });
     assertEquals(fieldsOf(answer).sort(), ["message", "name"]);
     assertEquals(fieldsOf(await service.client().post("/users", {})).sort(), ["email", "name"]);
@@ -115,7 +116,7 @@ describe("input", () => {
     assert(page.text.includes("message"));
   });
 
-  it("e-mail addresses that are none are refused", async () => {
+  it("is refused for malformed e-mail addresses", async () => {
     const before = await stored();
     const wrong = [
       "",
@@ -137,7 +138,7 @@ describe("input", () => {
     assertEquals(await stored(), before);
   });
 
-  it("ids that are none are not found, whatever they look like", async () => {
+  it("gets 404 for malformed ids of any kind", async () => {
     await service.client().post("/items", { name: "one" });
     for (
       const id of [
@@ -170,7 +171,7 @@ describe("input", () => {
     }
   });
 
-  it("a closing time that is none, or that no calendar writes with four digits, is refused by name", async () => {
+  it("is refused by name for a closing time that is invalid or beyond four-digit years", async () => {
     const before = await stored();
     const poll = { question: "x", options: ["a", "b"] };
     for (
@@ -188,14 +189,14 @@ describe("input", () => {
     assertEquals(await stored(), before);
   });
 
-  it("a vote that names no option is told so in words", async () => {
+  it("is refused with an explanation for a vote without an option", async () => {
     for (const [option, message] of [[5, "is not an option"], [undefined, "is missing"]]) {
       const answer = await service.client().post("/vote", { option });
       assertEquals([answer.status, answer.get("errors")], [422, [{ field: "option", message }]]);
     }
   });
 
-  it("a body with what nobody asked for stores what was asked for", async () => {
+  it("is stored without its unknown fields", async () => {
     const body = { name: "x", description: "y", id: 999, version: 7, __proto__: { admin: true } };
     const item = await service.client().post("/items", body);
     assertEquals(item.status, 201);

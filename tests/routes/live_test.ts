@@ -1,4 +1,4 @@
-// Server-sent events: nothing missed, nothing older after something newer.
+// Server-sent events: none is missed, and none arrives after a newer one.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { idOf } from "../support/api.ts";
@@ -7,7 +7,7 @@ import { waitFor } from "../support/until.ts";
 
 type Message = { id: number; event: string; data: Record<string, unknown> };
 
-/** Listens until it is disposed of; cut off, it comes back with the last id it saw, as a browser does. */
+/** Listens until disposed; when cut off, it reconnects with the last id it saw, as a browser does. */
 async function listen(url: string, headers: Record<string, string> = {}) {
   const stop = new AbortController();
   const response = await fetch(url, { headers, signal: stop.signal });
@@ -48,7 +48,7 @@ function parse(part: string): Message[] {
   return [{ id: Number(fields.id), event: fields.event ?? "", data: JSON.parse(fields.data) }];
 }
 
-describe("live", () => {
+describe("a live stream", () => {
   let service: Service;
   before(async () => {
     service = await openService();
@@ -57,7 +57,7 @@ describe("live", () => {
 
   const votes = ({ got }: { got: Message[] }) => Number(got.at(-1)?.data.voters ?? -1);
 
-  it("shows a poll at once, and each vote soon, in every replica", async () => {
+  it("sends a poll at once, and each vote soon after, from every replica", async () => {
     await using other = await service.place.open();
     const poll = idOf(await service.admin().post("/polls", { question: "?", options: ["a", "b"] }));
     await using here = await listen(`${service.url}/polls/${poll}/live`);
@@ -73,7 +73,7 @@ describe("live", () => {
     }
   });
 
-  it("tells of an entry when it is approved, and not of an old one that comes back", async () => {
+  it("announces an entry when it is approved, and not when an old one is restored", async () => {
     await using moderated = await service.place.open({ MODERATION: "before" });
     const sign = async () =>
       idOf(await moderated.client().post("/sign", { name: "Ada", message: "Hi" }));
@@ -88,7 +88,7 @@ describe("live", () => {
     assertEquals(told(), [fresh]);
   });
 
-  it("goes on after the last id, and tells nobody what they know", async () => {
+  it("resumes after the last id, and repeats nothing the client has", async () => {
     const poll = idOf(await service.admin().post("/polls", { question: "?", options: ["a", "b"] }));
     const url = `${service.url}/polls/${poll}/live`;
     let last = 0;
@@ -107,7 +107,7 @@ describe("live", () => {
     await waitFor(() => votes(empty) === 1);
   });
 
-  it("gives the log without a gap, however much was missed", async () => {
+  it("delivers the log without a gap, however much was missed", async () => {
     const admin = { authorization: `Bearer ${ADMIN_TOKEN}` };
     const start = Number((await service.client().get("/health")).get("position"));
     await Promise.all(
@@ -125,7 +125,7 @@ describe("live", () => {
     assertEquals(positions, Array.from({ length: head - start }, (_, i) => start + 1 + i));
   });
 
-  it("filters the log, and gives personal fields as they are stored", async () => {
+  it("filters the log, and sends personal fields as they are stored", async () => {
     const url = `${service.url}/events/live?type=EntrySigned`;
     assertEquals((await service.client().get("/events/live")).status, 401);
     await using log = await listen(url, { authorization: `Bearer ${ADMIN_TOKEN}` });
@@ -136,7 +136,7 @@ describe("live", () => {
     assert(!JSON.stringify(log.got).includes("a secret"));
   });
 
-  it("tells of entries as they are signed, and of the total", async () => {
+  it("announces entries as they are signed, and the total", async () => {
     await using entries = await listen(`${service.url}/entries/live`);
     const id = idOf(await service.client().post("/sign", { name: "Ada", message: "live" }));
     await waitFor(() => entries.got.some(({ data }) => String(data.added) === String(id)));
@@ -145,7 +145,7 @@ describe("live", () => {
     await waitFor(() => entries.got.at(-1)?.data.total === before - 1);
   });
 
-  it("answers HEAD without a stream, and forgets listeners who left", async () => {
+  it("answers HEAD without a stream, and removes disconnected subscribers", async () => {
     const listeners = async () => {
       const { text } = await service.client().get("/metrics");
       return Number(text.match(/^tallybook_live_listeners (\d+)/m)?.[1]);

@@ -1,17 +1,17 @@
-// What clients of before rely on, to the letter.
+// The exact behaviour that existing clients rely on.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 
-describe("old clients", () => {
+describe("existing clients", () => {
   let service: Service;
   before(async () => {
     service = await openService();
   });
   after(async () => await service[Symbol.asyncDispose]());
 
-  it("sign by a form and are sent to the front page, where the entry is", async () => {
+  it("sign by a form and are redirected to the front page with the entry", async () => {
     const client = service.client();
     const answer = await client.form("/sign", { name: "Ada", message: "by form" });
     assertEquals([answer.status, answer.headers.get("location")], [303, "/"]);
@@ -31,7 +31,7 @@ describe("old clients", () => {
     assert(page.text.includes("in a browser"));
   });
 
-  it("read a health of three words", async () => {
+  it("read /health as three words", async () => {
     const answer = await service.client().get("/health");
     assertEquals(answer.status, 200);
     const { status, redis, postgres } = JSON.parse(answer.text);
@@ -62,7 +62,7 @@ describe("old clients", () => {
     assertEquals((await client.delete(`/users/${id}`)).status, 404);
   });
 
-  it("post and read items", async () => {
+  it("create and read items", async () => {
     const client = service.client();
     const item = await client.post("/items", { name: "Lamp", description: "Brass" });
     assertEquals(item.status, 201);
@@ -84,7 +84,7 @@ describe("old clients", () => {
     assertEquals((await service.client().get("/results")).get("option_b"), 2);
   });
 
-  it("read a message and a counter that moves on the front page", async () => {
+  it("read a message and an increasing counter on the front page", async () => {
     const client = service.client();
     const first = await client.get("/");
     assertEquals(typeof first.get("message"), "string");

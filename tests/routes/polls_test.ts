@@ -5,7 +5,7 @@ import { isSigned, parseHead } from "$src/store/signed_head.ts";
 import { replay } from "$src/projector/replay.ts";
 import { polls as projection } from "$projections/polls.ts";
 import { isCounted } from "$projections/votes.ts";
-import { type Answer, type Client, fieldsOf, idOf } from "../support/api.ts";
+import { type ApiClient, type ApiResponse, fieldsOf, idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -15,7 +15,7 @@ function soon(ms: number): string {
   return new Date(Date.now() + ms).toISOString();
 }
 
-function countsOf(answer: Answer): Record<string, number> {
+function countsOf(answer: ApiResponse): Record<string, number> {
   const { options } = answer.get() as Counted;
   return Object.fromEntries(options.map(({ id, votes }) => [id, votes]));
 }
@@ -34,12 +34,12 @@ describe("polls", () => {
     return idOf(answer);
   }
 
-  async function voted(poll: number, option: string | string[]): Promise<[Client, Answer]> {
+  async function voted(poll: number, option: string | string[]): Promise<[ApiClient, ApiResponse]> {
     const client = service.client();
     return [client, await client.post(`/polls/${poll}/votes`, { option })];
   }
 
-  it("open by an admin only, and refuse what is no poll, naming the field", async () => {
+  it("are opened by an admin only, and refused by field when invalid", async () => {
     const good = { question: "Tea?", options: ["Yes", "No"] };
     assertEquals((await service.client().post("/polls", good)).status, 401);
     const [, before] = await Promise.all([1, service.admin().get("/polls?limit=100")]);
@@ -65,7 +65,7 @@ describe("polls", () => {
     assertEquals((await service.admin().get("/polls?limit=100")).text, before.text);
   });
 
-  it("open by a form, an option a line", async () => {
+  it("are opened by a form, one option a line", async () => {
     const form = { question: "Cake?", options: "Yes\r\nNo\n\n", closes_at: "" };
     const answer = await service.admin().form("/polls", form);
     assertEquals(answer.status, 303);
@@ -78,7 +78,7 @@ describe("polls", () => {
     assertEquals(poll.get("closes_at"), null);
   });
 
-  it("take one vote a voter, and changing it changes the counts by one each way", async () => {
+  it("take one vote a voter; a changed vote moves one count down and one up", async () => {
     const poll = await open();
     const [client, first] = await voted(poll, "1");
     assertEquals(first.status, 201);
@@ -99,7 +99,7 @@ describe("polls", () => {
     assertEquals(again.status, 201);
   });
 
-  it("count votes and voters apart where several may be chosen, by form too", async () => {
+  it("count votes and voters separately in a multiple choice, by form too", async () => {
     const poll = await open({ choice: "multiple" });
     await voted(poll, ["1", "3", "1"]);
     const form = await service.client().form(`/polls/${poll}/votes`, [
@@ -115,7 +115,7 @@ describe("polls", () => {
     assertEquals(csv.text, "option,text,votes\r\n1,Yes,2\r\n2,No,1\r\n3,Maybe,1\r\n");
   });
 
-  it("refuse votes for what is not there, naming the field", async () => {
+  it("refuse votes for unknown polls and options, naming the field", async () => {
     const poll = await open();
     for (const option of ["4", "", [], ["1", "2"], "yes"]) {
       const [, answer] = await voted(poll, option);
@@ -125,7 +125,7 @@ describe("polls", () => {
     assertEquals((await voted(999999, "1"))[1].status, 404);
   });
 
-  it("close and reopen, for votes in the process that did it and in another one", async () => {
+  it("close and reopen, for votes in the same process and in another one", async () => {
     await using other = await service.place.open();
     const poll = await open();
     const admin = service.admin();
@@ -150,7 +150,7 @@ describe("polls", () => {
     assertEquals(countsOf(results), { 1: 6, 2: 0, 3: 0, 4: 2 });
   });
 
-  it("close by themselves, as an event, and take no vote after the deadline", async () => {
+  it("close by themselves with an event, and take no vote after the deadline", async () => {
     const poll = await open({ closes_at: soon(700) });
     const statuses: number[] = [];
     let accepted = 0;
@@ -179,7 +179,7 @@ describe("polls", () => {
     assertEquals(late, undefined);
   });
 
-  it("follow a deadline that moves, earlier and later", async () => {
+  it("follow a deadline that is moved earlier or later", async () => {
     const poll = await open({ closes_at: soon(60_000) });
     assertEquals((await voted(poll, "1"))[1].status, 201);
     await service.admin().put(`/polls/${poll}`, { closes_at: soon(300) });
@@ -191,7 +191,7 @@ describe("polls", () => {
     assertEquals((await voted(poll, "2"))[1].status, 201);
   });
 
-  it("change by adding and rewording, never by taking an option away", async () => {
+  it("change by adding and rewording options, never by removing one", async () => {
     const poll = await open();
     const [client] = await voted(poll, "2");
     const less = await service.admin().put(`/polls/${poll}`, { options: ["Yes", "No"] });
@@ -207,7 +207,7 @@ describe("polls", () => {
     ]);
   });
 
-  it("are gone when deleted, wherever one looks", async () => {
+  it("are gone from every page and list when deleted", async () => {
     const poll = await open();
     const [client, vote] = await voted(poll, "1");
     assertEquals((await service.admin().delete(`/polls/${poll}`)).status, 200);
@@ -231,7 +231,7 @@ describe("polls", () => {
   });
 
   describe("receipts and ballots", () => {
-    it("say where a vote is counted, under a seal and a head that is signed", async () => {
+    it("state where a vote is counted, with its seal and a signed head", async () => {
       const poll = await open();
       const [client, first] = await voted(poll, "1");
       const receipt = await client.get(`/receipts/${first.get("receipt")}`);
@@ -253,7 +253,7 @@ describe("polls", () => {
       assertEquals([current.status, current.get("counted")], [200, true]);
     });
 
-    it("say that a vote is not counted while the counts are behind it", async () => {
+    it("state that a vote is not counted yet while the counts are behind it", async () => {
       const [, vote] = await voted(await open(), "1");
       const position = Number(vote.headers.get("tallybook-position"));
       const behind = new Error("taken back");
@@ -275,7 +275,7 @@ describe("polls", () => {
       assertEquals(found, [true, false]);
     });
 
-    it("cannot be made up", async () => {
+    it("cannot be forged", async () => {
       const [, answer] = await voted(await open(), "1");
       const [position = "", seal = ""] = String(answer.get("receipt")).split("-");
       const zeros = "0".repeat(32);
@@ -284,7 +284,7 @@ describe("polls", () => {
       }
     });
 
-    it("let anybody count again, and name nobody", async () => {
+    it("let anybody recount, and name nobody", async () => {
       const poll = await open({ choice: "multiple" });
       const voters = await Promise.all(
         [["1"], ["1", "2"], ["3"], ["2"]].map((one) => voted(poll, one)),
@@ -305,11 +305,11 @@ describe("polls", () => {
       }
     });
 
-    it("hold each voter once, however the votes move while they are sent", async () => {
+    it("list each voter once, however votes change while the list is sent", async () => {
       const poll = await open();
       const voters = await Promise.all(Array.from({ length: 20 }, () => voted(poll, "1")));
       let moving = true;
-      const move = async ([client]: [Client, Answer], i: number) => {
+      const move = async ([client]: [ApiClient, ApiResponse], i: number) => {
         for (let n = i; moving; n++) {
           await client.post(`/polls/${poll}/votes`, { option: String(n % 3 + 1) });
         }
@@ -325,9 +325,9 @@ describe("polls", () => {
   });
 
   describe("as of a position", () => {
-    it("are what a replay up to it gives, and may be kept for ever", async () => {
+    it("equal a replay up to that position, and may be cached for ever", async () => {
       const poll = await open();
-      const steps: { position: number; results: Answer }[] = [];
+      const steps: { position: number; results: ApiResponse }[] = [];
       const note = async () => {
         const results = await service.client().get(`/polls/${poll}/results`);
         const head = await service.client().get("/health");
@@ -352,7 +352,7 @@ describe("polls", () => {
       }
     });
 
-    it("are refused before the poll, beyond the head and where they are no position", async () => {
+    it("are refused before the poll exists, beyond the head and at an invalid position", async () => {
       const poll = await open();
       const ask = (asOf: string) => service.client().get(`/polls/${poll}/results?asOf=${asOf}`);
       assertEquals((await ask("1")).status, 404);
@@ -367,7 +367,7 @@ describe("polls", () => {
   describe("results", () => {
     const places = ["/results", "/results.csv", "/ballots", "/results?asOf=HEAD"];
 
-    async function shownAt(poll: number, client: Client): Promise<boolean[]> {
+    async function shownAt(poll: number, client: ApiClient): Promise<boolean[]> {
       const position = (await client.get("/health")).get("position");
       const statuses = await Promise.all(places.map(async (place) => {
         const path = `/polls/${poll}${place.replace("HEAD", String(position))}`;
@@ -386,12 +386,12 @@ describe("polls", () => {
 
     const all = (shown: boolean) => Array(places.length + 3).fill(shown);
 
-    it("are shown to everybody where they are shown always", async () => {
+    it("are shown to everybody with results=always", async () => {
       const poll = await open({ results: "always" });
       assertEquals(await shownAt(poll, service.client()), all(true));
     });
 
-    it("are shown after voting at the voter's own address only", async () => {
+    it("are shown after voting with results=after_vote, at the voter's own address only", async () => {
       const poll = await open({ results: "after_vote" });
       const [client, answer] = await voted(poll, "1");
       assertEquals(await shownAt(poll, client), all(false));
@@ -406,7 +406,7 @@ describe("polls", () => {
       assertEquals(await shownAt(poll, service.client()), all(true));
     });
 
-    it("are shown to nobody before the poll is closed, where that is asked", async () => {
+    it("are shown to nobody before the poll is closed with results=after_close", async () => {
       const poll = await open({ results: "after_close" });
       const [client] = await voted(poll, "1");
       assertEquals(await shownAt(poll, client), all(false));
@@ -425,7 +425,7 @@ describe("polls", () => {
     });
   });
 
-  it("are the same after a replay, as text", async () => {
+  it("are the same text after a replay", async () => {
     const paths = ["/polls?limit=100", "/results"];
     const read = () =>
       Promise.all(paths.map(async (path) => (await service.client().get(path)).text));

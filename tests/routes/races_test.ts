@@ -1,4 +1,4 @@
-// Many at once: what was answered with 2xx is counted, what was refused is not.
+// Concurrent requests: each 2xx has its effect once, each refusal has none.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { checkReplay } from "$src/projector/replay.ts";
@@ -11,7 +11,7 @@ import { trial } from "../support/trial.ts";
 const VOTERS = 50;
 const CHANGES = rounds(12, 100);
 
-describe("races", () => {
+describe("concurrent requests", () => {
   let service: Service;
   let other: Replica;
   before(async () => {
@@ -23,7 +23,7 @@ describe("races", () => {
     await service[Symbol.asyncDispose]();
   });
 
-  it("200 clients register one e-mail address: one has it, in two replicas", async () => {
+  it("200 registrations of one e-mail address in two replicas: one succeeds", async () => {
     const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => {
       const email = i % 3 ? "race@example.com" : "RACE@example.com";
       return (i % 2 ? service : other).client().post("/users", { name: `racer ${i}`, email });
@@ -35,7 +35,7 @@ describe("races", () => {
     assertEquals(text.match(/race@example\.com/gi)?.length, 1);
   });
 
-  it("an address that is released and claimed all the while has one holder at most", async () => {
+  it("an address repeatedly released and claimed has one holder at most", async () => {
     const ids = await Promise.all(
       Array.from(
         { length: 8 },

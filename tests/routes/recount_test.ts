@@ -1,9 +1,9 @@
-// The script of the README with which anybody counts a poll again, as it stands there.
+// Runs the recount script exactly as the README prints it.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { openService, type Service } from "../support/service.ts";
 
-describe("the recount of the README", () => {
+describe("the recount script of the README", () => {
   let service: Service;
   let script: string;
 
@@ -34,7 +34,7 @@ describe("the recount of the README", () => {
     return all;
   };
 
-  it("agrees, after votes that were changed and withdrawn", async () => {
+  it("agrees with the results after votes were changed and withdrawn", async () => {
     const [first, second, third] = await voters(12);
     await first?.post("/polls/1/votes", { option: "option_b" });
     await second?.delete("/polls/1/votes");
@@ -47,7 +47,7 @@ describe("the recount of the README", () => {
     });
   });
 
-  it("agrees while votes come in", async () => {
+  it("agrees with the results while votes come in", async () => {
     const over = new AbortController();
     const voting = (async () => {
       while (!over.signal.aborted) await voters(5);
@@ -60,7 +60,7 @@ describe("the recount of the README", () => {
     await voting;
   });
 
-  it("finds what was said too much", async () => {
+  it("finds an inflated count", async () => {
     await using liar = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, liesFor(1));
     const { code, said } = await recount(`http://127.0.0.1:${liar.addr.port}`, 1);
     assertEquals(code, 1);
@@ -68,7 +68,7 @@ describe("the recount of the README", () => {
     assert(/^option_b: said (\d+), counted \1$/m.test(said), said);
   });
 
-  it("finds a ballot that is there twice, and stops where nothing is shown", async () => {
+  it("finds a duplicate ballot, and stops where results are not shown", async () => {
     await using liar = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, twice);
     const doubled = await recount(`http://127.0.0.1:${liar.addr.port}`, 1);
     assert(doubled.code !== 0 && doubled.complained.includes("a ballot twice"));

@@ -1,5 +1,5 @@
-// A rolling upgrade: a replica of a later version writes fields that this one does not know yet. It
-// goes on beside it, keeps what it cannot read, and writes nothing of the kind itself.
+// A rolling upgrade: a replica of a later version writes fields unknown to this one. This version runs
+// beside it, keeps the fields it cannot read, and writes none of the kind itself.
 import { assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import type { NewEvent } from "$events/mod.ts";
@@ -14,7 +14,7 @@ import { readEvents, readStored } from "$src/store/read.ts";
 import { canonical, sealOf } from "$src/store/hash_chain.ts";
 import { exportEvents, importEvents } from "$src/store/export_import.ts";
 import { verifyLog } from "$src/store/verify.ts";
-import { type Client, idOf } from "../support/api.ts";
+import { type ApiClient, idOf } from "../support/api.ts";
 import { freshDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
@@ -28,7 +28,7 @@ type Later = {
 
 const META = { actor: "system" };
 
-/** Straight into the log, sealed as it must be: only this replica's projections are left to do. */
+/** Appends to the log with the right seal and no projections, as a replica of a later version would. */
 async function writeLater(sql: Sql, { stream, event, more, rows }: Later): Promise<number> {
   return await inTransaction(sql, async (tx) => {
     const [head] = await tx<{ position: number; seal: string; at: Date }[]>`
@@ -64,12 +64,12 @@ async function* each(lines: string[]): AsyncGenerator<string> {
   for (const line of lines) yield await Promise.resolve(line);
 }
 
-describe("what a later version adds to an event", () => {
+describe("a field added by a later version", () => {
   let service: Service;
   let entry: number;
   let poll: number;
   let position: number;
-  let visitor: Client;
+  let visitor: ApiClient;
 
   before(async () => {
     service = await openService();
@@ -77,7 +77,7 @@ describe("what a later version adds to an event", () => {
     entry = idOf(await visitor.post("/sign", { name: "Ada", message: "As it was" }));
     const asked = { question: "Which?", options: ["Tea", "Coffee"] };
     poll = idOf(await service.admin().post("/polls", asked));
-    // Kept in the caches, from where it must go.
+    // Kept in the caches, which must let go of it.
     for (const path of [`/entries/${entry}`, `/polls/${poll}`]) await service.client().get(path);
     const { owner } = service.place;
     await writeLater(owner, {
@@ -102,7 +102,7 @@ describe("what a later version adds to an event", () => {
   });
   after(async () => await service[Symbol.asyncDispose]());
 
-  it("stops no projection, and leaves no cached answer behind", async () => {
+  it("stops no projection, and leaves no stale cached value", async () => {
     const health = await waitFor(async () => {
       const answer = await service.client().get("/health");
       const states = answer.get("projections") as { position: number; error: string | null }[];
@@ -117,7 +117,7 @@ describe("what a later version adds to an event", () => {
     assertEquals((await service.client().get("/visits?page=/later")).get("visits"), 7);
   });
 
-  it("is in nobody's way who goes on writing", async () => {
+  it("does not keep anybody from writing", async () => {
     const edit = await visitor.put(`/entries/${entry}`, { message: "Mine again" });
     assertEquals(edit.status, 200, edit.text);
     assertEquals((await visitor.post(`/polls/${poll}/votes`, { option: "Tea!" })).status, 201);
@@ -125,7 +125,7 @@ describe("what a later version adds to an event", () => {
     assertEquals(change.status, 200, change.text);
   });
 
-  it("is no part of what is read, and stays whole in what is kept", async () => {
+  it("is left out of reads, and kept whole in the log", async () => {
     const { owner } = service.place;
     const at = { after: position - 3, until: position };
     const [edited, changed, counted] = await readEvents(owner, at);
@@ -177,12 +177,12 @@ describe("what a later version adds to an event", () => {
     }
   });
 
-  it("may be a whole event that nothing is known of: then no cached answer is believed", async () => {
+  it("may come in an event of an unknown type: then no cached value is served", async () => {
     const { owner } = service.place;
     const id = idOf(await visitor.post("/sign", { name: "Bob", message: "As it was" }));
     const message = async () => (await service.client().get(`/entries/${id}`)).get("message");
     assertEquals([await message(), await message()], ["As it was", "As it was"]);
-    // Its replica has set the rows already, in the same breath.
+    // The later replica has already set the rows, in the same transaction.
     const at = await writeLater(owner, {
       stream: `later-${id}`,
       event: { type: "EntryUnderlined" as "EntryHidden", data: { id } },
@@ -199,7 +199,7 @@ describe("what a later version adds to an event", () => {
     assertEquals(await message(), "As it is");
   });
 
-  it("is nothing that this version writes itself", async () => {
+  it("is never written by this version itself", async () => {
     const { appender } = service.services;
     const item = { id: 1, name: "a", description: "", colour: "red" };
     const option = { id: "a", text: "A", colour: "red" };

@@ -4,12 +4,12 @@ import { describe, it } from "@std/testing/bdd";
 import { addSample } from "$src/sample_data.ts";
 import { adminTokenDigest, digest, firstAdminToken } from "$src/security/secrets.ts";
 import { exportEvents, importEvents } from "$src/store/export_import.ts";
-import { Client } from "../support/api.ts";
+import { ApiClient } from "../support/api.ts";
 import { ADMIN_TOKEN, openPlace, openService } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
 describe("the first start", () => {
-  it("opens the default poll, once, however many start together and again", async () => {
+  it("opens the default poll once, however many replicas start, together or again", async () => {
     await using place = await openPlace();
     await using one = await place.open();
     await using two = await place.open();
@@ -23,7 +23,7 @@ describe("the first start", () => {
     assertEquals((await two.client().get("/users")).get(), []);
   });
 
-  it("adds sample data through the ordinary commands where it is asked to, once", async () => {
+  it("adds sample data through ordinary commands where configured, once", async () => {
     await using place = await openPlace();
     await using service = await place.open({ SAMPLE_DATA: "true" });
     const users = (await service.client().get("/users")).get() as { id: number; name: string }[];
@@ -41,7 +41,7 @@ describe("the first start", () => {
     assert(String(error).includes("new log only"));
   });
 
-  it("appends nothing to a log that was imported", async () => {
+  it("appends nothing to an imported log", async () => {
     await using from = await openPlace();
     {
       await using service = await from.open();
@@ -62,7 +62,7 @@ describe("the first start", () => {
 });
 
 describe("the admin", () => {
-  it("is known by a token that was printed once, and kept as a digest only", async () => {
+  it("is authenticated by a token that was printed once and stored as a digest only", async () => {
     await using place = await openPlace();
     await using service = await place.open({ ADMIN_TOKEN: undefined });
     const { config, services } = service;
@@ -72,10 +72,12 @@ describe("the admin", () => {
     assertEquals(await adminTokenDigest(config, services.sql), digest(token));
     const rows = await place.owner`select value from settings`;
     assert(!rows.some(({ value }) => String(value).includes(token)));
-    await waitFor(async () => (await new Client(service.url, token).get("/events")).status === 200);
+    await waitFor(async () =>
+      (await new ApiClient(service.url, token).get("/events")).status === 200
+    );
   });
 
-  it("logs in by a form, and out, and is told nothing but no otherwise", async () => {
+  it("form login sets a session, logout ends it, a wrong token gets 401", async () => {
     await using service = await openService();
     const client = service.client();
     const wrong = await client.form("/admin/login", { token: "not the token" });
@@ -94,7 +96,7 @@ describe("the admin", () => {
     assertEquals((await client.get("/events", { cookie: "session=made-up" })).status, 401);
   });
 
-  it("gives the same session to who asks in JSON, and takes it back", async () => {
+  it("JSON login sets a session, logout ends it", async () => {
     await using service = await openService();
     const client = service.client();
     const login = await client.post("/admin/login", { token: ADMIN_TOKEN });
@@ -109,7 +111,7 @@ describe("the admin", () => {
     assertEquals((await service.client().get("/events", session)).status, 401);
   });
 
-  it("keeps reading while Redis, which holds the sessions, is away", async () => {
+  it("keeps reading while Redis, which holds the sessions, is down", async () => {
     await using service = await openService();
     const client = service.client();
     await client.post("/admin/login", { token: ADMIN_TOKEN });
@@ -127,11 +129,13 @@ describe("the admin", () => {
     ]);
   });
 
-  it("is refused as too many after ten wrong tokens, and taken all the same when it is right", async () => {
+  it("gets 429 after ten wrong tokens, while the right token is still accepted", async () => {
     await using service = await openService();
     const statuses: number[] = [];
     for (let i = 0; i < 12; i++) {
-      const answer = await new Client(service.url, `wrong ${i}`.replace(" ", "-")).get("/events");
+      const answer = await new ApiClient(service.url, `wrong ${i}`.replace(" ", "-")).get(
+        "/events",
+      );
       statuses.push(answer.status);
     }
     assertEquals(statuses, [...Array(10).fill(401), 429, 429]);

@@ -1,4 +1,4 @@
-// One entry whose key is damaged must not take the page away that it stands on.
+// One entry with a damaged key must not break the page that lists it.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { guestbook } from "$projections/guestbook.ts";
@@ -8,7 +8,7 @@ import { idOf } from "../support/api.ts";
 import { openService, type Service } from "../support/service.ts";
 import { waitFor } from "../support/until.ts";
 
-describe("an entry and a user whose keys are damaged", () => {
+describe("an entry and a user with damaged keys", () => {
   let service: Service;
   let entry: number;
   let user: number;
@@ -24,7 +24,7 @@ describe("an entry and a user whose keys are damaged", () => {
     const subjects = [`entry-${entry}`, `user-${user}`];
     await service.place.owner`
       update keys set key = '\\x00' where subject = any(${subjects}::text[])`;
-    // What is read comes from the log again, as after any new revision.
+    // Pages are read from the log again, as after any new revision.
     for (const one of [guestbook, users]) await replay(service.services.sql, one);
     await service.services.cache.backend.clear();
   });
@@ -36,7 +36,7 @@ describe("an entry and a user whose keys are damaged", () => {
     return (JSON.parse(answer.text) as { name: string }[]).map(({ name }) => name);
   };
 
-  it("are missing from the lists, in which all the others stand", async () => {
+  it("are missing from lists that show all the others", async () => {
     assertEquals(await names("/users"), ["Ada", "Cleo"]);
     const page = await service.client().get("/", { accept: "text/html" });
     assertEquals(page.status, 200);
@@ -56,7 +56,7 @@ describe("an entry and a user whose keys are damaged", () => {
     assert(desk.text.includes(`entry-${entry}`));
   });
 
-  it("are named by verify, and shown as what they are in the log", async () => {
+  it("are named by verify, and shown as undecryptable in the log", async () => {
     const admin = service.admin();
     const verdict = await admin.post("/admin/verify");
     assertEquals(verdict.get("ok"), true);
@@ -72,7 +72,7 @@ describe("an entry and a user whose keys are damaged", () => {
     assertEquals((await admin.get(`/users/${user}/history`)).status, 200);
   });
 
-  it("cannot be added to with a word about why, and hold nobody else up", async () => {
+  it("refuse changes with an explanation, and hold up no other write", async () => {
     const answer = await service.admin().put(`/entries/${entry}`, { message: "more" });
     assertEquals(answer.status, 409, answer.text);
     assert(answer.text.includes("damaged"));
@@ -81,7 +81,7 @@ describe("an entry and a user whose keys are damaged", () => {
     assertEquals(other.headers.get("tallybook-visible"), null);
   });
 
-  it("can be erased by an admin, and all is well again", async () => {
+  it("can be erased by an admin, after which everything is well", async () => {
     assertEquals((await service.admin().post(`/entries/${entry}/erase`)).status, 200);
     assertEquals((await service.admin().post(`/users/${user}/erase`)).status, 200);
     await waitFor(async () => (await service.client().get("/health")).get("status") === "healthy");

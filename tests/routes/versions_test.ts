@@ -1,5 +1,5 @@
-// If-Match, wherever a write is about something that has versions: a stale one is refused and changes
-// nothing, the one that stands goes in. Which calls those are is read from the document, too.
+// If-Match on every write to something that has versions: a stale version is refused and changes nothing,
+// the current one succeeds. The list of such calls is compared with the OpenAPI document.
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { idOf } from "../support/api.ts";
@@ -75,7 +75,7 @@ describe("If-Match", () => {
     });
   }
 
-  it("takes a poll's own tag, which its votes move, for the version in it", async () => {
+  it("accepts a poll's own ETag, which its votes change, for the version in it", async () => {
     const id = await make("polls");
     const etag = async () => (await service.client().get(`/polls/${id}`)).headers.get("etag") ?? "";
     const before = await etag();
@@ -88,7 +88,7 @@ describe("If-Match", () => {
     assertEquals((await close(await etag())).status, 200);
   });
 
-  it("is in the document for all of these calls, and for no other", async () => {
+  it("is documented for exactly these calls", async () => {
     const document = await service.client().get("/openapi.json");
     const paths = document.get("paths") as Record<string, Record<string, Operation>>;
     const saying = (says: (operation: Operation) => boolean) =>
@@ -106,7 +106,7 @@ describe("If-Match", () => {
 });
 
 describe("a form of the admin desk", () => {
-  it("to close or reopen a poll is for the poll that was read", async () => {
+  it("that closes or reopens a poll applies only to the version that was read", async () => {
     await using service = await openService();
     const admin = service.admin();
     const html = { accept: "text/html" };

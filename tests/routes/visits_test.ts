@@ -5,7 +5,7 @@ import { openPlace, openService, type Replica, type Service } from "../support/s
 import { waitFor } from "../support/until.ts";
 
 const DATABASE_ONLY = { redis: false };
-/** Where nobody listens. */
+/** An address where nothing listens. */
 const NO_REDIS = "redis://127.0.0.1:1";
 
 async function see({ client }: Replica, page: string): Promise<number> {
@@ -21,7 +21,7 @@ function redisOf({ place: { redis } }: Service) {
   return redis;
 }
 
-describe("visits", () => {
+describe("page views", () => {
   let service: Service;
   before(async () => {
     service = await openService();
@@ -39,7 +39,7 @@ describe("visits", () => {
     assertEquals(await see(service, "/a"), 6);
   });
 
-  it("never go backwards, in any replica, while they are counted and written", async () => {
+  it("never decrease, in any replica, while they are counted and written", async () => {
     await using other = await service.place.open();
     const totals: number[] = [];
     let seen = 0;
@@ -57,7 +57,7 @@ describe("visits", () => {
     assert(await known("/b") <= seen, `${await known("/b")} of ${seen}`);
   });
 
-  it("of a page count whether it was sent, or its reader had it already", async () => {
+  it("count whether a page was sent or answered with 304", async () => {
     const html = { accept: "text/html" };
     const first = await service.client().get("/polls/1", html);
     const known = { ...html, "if-none-match": first.headers.get("etag") ?? "" };
@@ -67,14 +67,14 @@ describe("visits", () => {
     await waitFor(async () => await shown(service, "/polls/1") === 2);
   });
 
-  it("are written down at shutdown", async () => {
+  it("are written to the log at shutdown", async () => {
     const other = await service.place.open();
     assertEquals(await see(other, "/c"), 1);
     await other[Symbol.asyncDispose]();
     await waitFor(async () => await known("/c") === 1);
   });
 
-  it("survive a Redis that is flushed or dies, but for seconds, and never go backwards", async () => {
+  it("survive a Redis that is flushed or killed, but for seconds' worth, and never decrease", async () => {
     const redis = redisOf(service);
     for (let i = 0; i < 3; i++) await see(service, "/d");
     await waitFor(async () => await known("/d") === 3);
@@ -93,7 +93,7 @@ describe("visits", () => {
     assert(after >= first + 1, `${after} after ${first}`);
   });
 
-  it("never go backwards at a replica that has no Redis, whoever counted and wherever", async () => {
+  it("never decrease at a replica without Redis, whichever replica counted them", async () => {
     await using without = await service.place.open({ REDIS_URL: NO_REDIS });
     const replicas = [service, without];
     const once = async ({ client }: Replica) => {
@@ -120,7 +120,7 @@ describe("visits", () => {
     assertEquals([await shown(service, "/g"), await shown(without, "/g")], [counted, counted]);
   });
 
-  it("are shown as far as everybody knows while nothing can be written down", async () => {
+  it("show the highest total known to all replicas while none can be written to the log", async () => {
     assertEquals(await see(service, "/h"), 1);
     await service.place.owner`
       create function no_room() returns trigger language plpgsql as
@@ -137,8 +137,8 @@ describe("visits", () => {
     await waitFor(async () => await shown(service, "/h") === 2);
   });
 
-  it("are counted once by whoever finds them set aside after a crash", async () => {
-    // The append is in the log; what says so to Redis never ran.
+  it("set aside before a crash are counted once by the replica that finds them", async () => {
+    // The append is in the log; the command that confirms it to Redis never ran.
     const { link } = redisOf(service);
     await link.hset("tallybook:visits:taken", "/e", "4");
     await link.set("tallybook:visits:name", "a name of the dead");
@@ -160,7 +160,7 @@ describe("visits", () => {
     await waitFor(async () => await known("/e") === 4);
   });
 
-  it("that were set aside and not written are written under the same name", async () => {
+  it("set aside and not yet written are written under the same name", async () => {
     const { link } = redisOf(service);
     await link.hset("tallybook:visits:taken", "/f", "7");
     await link.set("tallybook:visits:name", "another name");
@@ -169,7 +169,7 @@ describe("visits", () => {
     assertEquals(await known("/f"), 7);
   });
 
-  it("are refused for what is no page", async () => {
+  it("are refused for an address that is no page", async () => {
     for (const page of ["", "a b", "<script>", "x".repeat(101), "é", 5, ["/"]]) {
       const answer = await service.client().post("/visits", { page });
       assertEquals([answer.status, answer.get("errors.0.field")], [422, "page"], String(page));
@@ -177,8 +177,8 @@ describe("visits", () => {
   });
 });
 
-describe("visits without Redis", () => {
-  it("are kept in memory and written down by each process", async () => {
+describe("page views without Redis", () => {
+  it("are kept in memory and written to the log by each process", async () => {
     await using place = await openPlace(DATABASE_ONLY);
     await using one = await place.open();
     await using two = await place.open();

@@ -23,14 +23,14 @@ async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
 describe("Nginx in front of the app", () => {
   let stack: Stack;
   const get = (path: string, headers: HeadersInit = {}) => ask(stack.url + path, { headers });
-  /** As the service tells Nginx what changed. */
+  /** Raises versions as the service does. */
   const raise = (body: string, headers: Record<string, string> = {}) =>
     ask(`${stack.insideUrl}/versions`, {
       method: "POST",
       headers: { "x-tallybook-secret": stack.secrets.NGINX_SECRET, ...headers },
       body,
     });
-  /** Asked for once, and then from the store. */
+  /** Requests a page until it is served from the cache. */
   const stored = async (path: string, headers: Record<string, string> = {}) => {
     await get(path, headers);
     return await waitFor(async () => {
@@ -44,7 +44,7 @@ describe("Nginx in front of the app", () => {
   });
   after(() => stack[Symbol.asyncDispose]());
 
-  it("stores nothing before the service has been in touch", async () => {
+  it("caches nothing before the first contact with the service", async () => {
     assertEquals([(await get("/early")).cache, (await get("/early")).cache], ["BYPASS", "BYPASS"]);
     assertEquals((await raise("")).status, 200);
     assertEquals([(await get("/early")).cache, (await get("/early")).cache], ["MISS", "HIT"]);
@@ -55,7 +55,7 @@ describe("Nginx in front of the app", () => {
     assertEquals(used, await Deno.readFile("nginx.conf"));
   });
 
-  it("stores what a reader missed, and gives it to others under their own request id", async () => {
+  it("stores a page on a miss, and serves it to others under their own request id", async () => {
     const first = await stored("/a");
     const second = await get("/a", { "x-request-id": "second-reader" });
     assertEquals(second.cache, "HIT");
@@ -75,7 +75,7 @@ describe("Nginx in front of the app", () => {
     assertEquals((await get("/other")).cache, "MISS");
   });
 
-  it("raises versions for the service alone", async () => {
+  it("lets only the service raise versions", async () => {
     const kept = await stored("/guarded");
     for (const secret of ["guess", ""]) {
       assertEquals((await raise("*", { "x-tallybook-secret": secret })).status, 403);
@@ -99,7 +99,7 @@ describe("Nginx in front of the app", () => {
     assertNotEquals(fresh.text, kept.text);
   });
 
-  it("numbers every reader of a stored answer, and knows each by its number in the log", async () => {
+  it("gives every request for a cached page an id of its own, which the log records", async () => {
     await stored("/numbered");
     // All at once on many connections, and one after the other on each.
     const ids = (await Promise.all(Array.from({ length: 20 }, () => numbered(stack, 20)))).flat();
@@ -113,7 +113,7 @@ describe("Nginx in front of the app", () => {
     });
   });
 
-  it("asks the app for what it may store in the same words, whoever asks", async () => {
+  it("sends the app the same request for a page to cache, whoever the reader is", async () => {
     const headers = { "if-none-match": '"mine"', origin: "https://example.com" };
     const { sent } = JSON.parse((await get("/words", headers)).text);
     assertEquals([sent["if-none-match"], sent.origin], [undefined, undefined]);
@@ -124,7 +124,7 @@ describe("Nginx in front of the app", () => {
     assertEquals(own["x-tallybook-load"], undefined);
   });
 
-  it("believes no reader who claims to load for its store", async () => {
+  it("ignores a reader's claim to be loading for the cache", async () => {
     const claim = { "x-tallybook-load": "9999999999", "x-tallybook-target": "/claimed" };
     const { sent } = JSON.parse((await get("/claimed?x", claim)).text);
     assertEquals([sent["x-tallybook-load"], sent["x-tallybook-target"]], [undefined, undefined]);
@@ -136,7 +136,7 @@ describe("Nginx in front of the app", () => {
     assertStringIncludes(answer, `"x-tallybook-target":"${target}"`);
   });
 
-  it("never gives HTML to a reader of JSON, or one wish the answer of another", async () => {
+  it("separates HTML from JSON, and one Accept header from another", async () => {
     const browser = "text/html,application/xml;q=0.9,*/*;q=0.8";
     const html = await stored("/b", { accept: browser });
     const json = await stored("/b", { accept: "application/json" });
@@ -155,7 +155,7 @@ describe("Nginx in front of the app", () => {
       ["cookies from another site", "/o", { cookie: "a=1", origin: "https://example.com" }],
     ] as const
   ) {
-    it(`gives nothing stored to who comes with ${what}, and stores nothing of it`, async () => {
+    it(`serves and stores nothing cached for a request with ${what}`, async () => {
       const plain = path.replace(/\?.*/, "");
       const kept = await stored(plain);
       const own = await get(path, headers);
@@ -166,7 +166,7 @@ describe("Nginx in front of the app", () => {
     });
   }
 
-  it("gives a visitor who signed or voted the stored answer", async () => {
+  it("serves cached pages to a visitor who signed or voted", async () => {
     await stored("/v");
     assertEquals((await get("/v", { cookie: "visitor=abc.def" })).cache, "HIT");
   });
@@ -189,14 +189,14 @@ describe("Nginx in front of the app", () => {
     assertNotEquals((await stored("/head-first")).text, "");
   });
 
-  it("confirms a reader's own copy from its store", async () => {
+  it("answers a conditional request from its cache", async () => {
     const { headers } = await stored("/etag");
     const known = { "if-none-match": headers.get("etag") ?? "" };
     const confirmed = await get("/etag", known);
     assertEquals([confirmed.status, confirmed.cache, confirmed.text], [304, "HIT", ""]);
   });
 
-  it("passes events on at once", async () => {
+  it("streams events at once", async () => {
     const response = await fetch(`${stack.url}/polls/1/live`);
     const reader = response.body?.getReader();
     const first = await reader?.read();
@@ -204,7 +204,7 @@ describe("Nginx in front of the app", () => {
     await reader?.cancel();
   });
 
-  it("compresses and refuses what is too large", async () => {
+  it("compresses, and refuses a body that is too large", async () => {
     const large = await get("/large", { "accept-encoding": "gzip" });
     assertEquals(large.headers.get("vary"), "Accept-Encoding");
     const body = "x".repeat(2_000_000);
@@ -228,19 +228,19 @@ describe("Nginx in front of the app", () => {
     assert(!line.includes("Ada"));
   });
 
-  it("shows its own figures inside only", async () => {
+  it("exposes its own metrics on the inside only", async () => {
     assert((await ask(`${stack.insideUrl}/status`)).text.startsWith("Active connections"));
     assert(!(await get("/status")).text.startsWith("Active connections"));
   });
 
-  it("asks the other replica when one is dead", async () => {
+  it("retries at the other replica when one is dead", async () => {
     await stack.apps[0]?.kill();
     for (let i = 0; i < 20; i++) assertEquals((await get(`/g${i}`)).status, 200);
     await stack.apps[0]?.start();
   });
 
   it("sends a PUT only once, also when the replica dies of it", async () => {
-    // Both replicas must be in use, or there would be none to send it to again.
+    // Both replicas must be in use, or there would be no second one to retry at.
     const seen = new Set<number>();
     await waitFor(async () => seen.add(JSON.parse((await get("/who?x")).text).port).size === 2);
     const die = await ask(`${stack.url}/die`, { method: "PUT" });
@@ -254,7 +254,7 @@ describe("Nginx in front of the app", () => {
     await dead.start();
   });
 
-  it("gives a copy past its time while there is no app, but none of an older version", async () => {
+  it("serves a stale copy while no app runs, but none of an older version", async () => {
     const kept = await stored("/life-1/stale");
     await stored("/life-1/raised");
     await raise("/life-1/raised");
@@ -270,14 +270,14 @@ describe("Nginx in front of the app", () => {
   });
 });
 
-/** What a client that writes its own request line gets. */
+/** The raw response to a handwritten request. */
 async function raw(stack: Stack, request: string): Promise<string> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
   await connection.write(new TextEncoder().encode(request));
   return await new Response(connection.readable).text();
 }
 
-/** The request ids of so many answers, asked for in one go on a connection of their own. */
+/** The request ids of that many responses, requested together on one connection. */
 async function numbered(stack: Stack, count: number): Promise<string[]> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
   const ask = "HEAD /numbered HTTP/1.1\r\nHost: x\r\n";
@@ -289,7 +289,7 @@ async function numbered(stack: Stack, count: number): Promise<string[]> {
 }
 
 describe("Nginx's limits", () => {
-  it("let 50 people behind one address sign and vote, and no flood", async () => {
+  it("let 50 people behind one address sign and vote, and stop a flood", async () => {
     await using stack = await startStack({ app });
     const post = () => ask(`${stack.url}/sign`, { method: "POST", body: "x" });
     const people = await Promise.all(Array.from({ length: 100 }, post));

@@ -1,4 +1,4 @@
-// What Nginx answers by itself, before or without the app: in the shape of all other answers.
+// Nginx' own error responses, without or before the app: in the shape of all other responses.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -10,7 +10,7 @@ const app = "tests/support/fixture_app.ts";
 const HOST = "Host: x\r\n";
 const LONG = "x".repeat(40_000);
 
-/** What no app gets to see, and the status that each is refused with. */
+/** Requests that never reach the app, each with the status of its refusal. */
 const unreadable: Record<string, [request: string, status: number]> = {
   "a request line that is none": ["RUBBISH\r\n\r\n", 400],
   "a TLS hello where none is spoken": ["\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400],
@@ -58,7 +58,7 @@ function assertNamed(headers: Headers, what: string): void {
   assertEquals(headers.get("x-content-type-options"), "nosniff", what);
   assert(/^[\w.-]{8,64}$/.test(headers.get("x-request-id") ?? ""), `${what}: X-Request-Id`);
   assertEquals(headers.get("x-cache-status"), "NONE", what);
-  // A page of another site learns what went wrong, and nobody keeps it.
+  // A page of another site can read the error, and no cache keeps it.
   assertEquals(headers.get("access-control-allow-origin"), "*", what);
   assertEquals(headers.get("cache-control"), "no-store", what);
 }
@@ -71,7 +71,7 @@ function assertPage({ status, headers, body }: Answer, expected: number, what: s
   assertNamed(headers, what);
 }
 
-describe("what Nginx refuses by itself", () => {
+describe("Nginx' own response", () => {
   let stack: Stack;
   before(async () => {
     stack = await startStack({ app, env: { RATE_LIMIT: "off" } });
@@ -79,7 +79,7 @@ describe("what Nginx refuses by itself", () => {
   after(() => stack[Symbol.asyncDispose]());
 
   for (const [what, [request, status]] of Object.entries(unreadable)) {
-    it(`${what} is answered ${status} as a problem, once`, async () => {
+    it(`to ${what} is ${status} with one problem document`, async () => {
       const text = await raw(stack.url, request);
       assertEquals(text.match(/HTTP\/1\.1 \d+/g)?.length, 1, text);
       assertOurs(parse(text), status, what);
@@ -87,14 +87,14 @@ describe("what Nginx refuses by itself", () => {
     });
   }
 
-  it("is a page for a browser whose header was read that far", async () => {
+  it("is a page for a browser whose Accept header was read", async () => {
     const head = `GET / HTTP/1.1\r\n${HOST}Accept: text/html,*/*;q=0.8\r\n`;
     const answer = parse(await raw(stack.url, `${head}Cookie: a=${LONG}\r\n\r\n`));
     assertPage(answer, 400, "a cookie that is too large");
     assert(answer.body.includes("cookies"), "what to do about it");
   });
 
-  it("says of TRACE which methods there are", async () => {
+  it("to TRACE lists the allowed methods", async () => {
     const { headers } = parse(await raw(stack.url, `TRACE / HTTP/1.1\r\n${HOST}\r\n`));
     assert(headers.get("allow")?.startsWith("GET, HEAD, "), headers.get("allow") ?? "no Allow");
     const other = parse(await raw(stack.url, "RUBBISH\r\n\r\n"));
@@ -107,7 +107,7 @@ describe("what Nginx refuses by itself", () => {
     assertEquals(headers.get("x-request-id"), "the-id-of-mine");
   });
 
-  it("has no address that anybody could ask for", async () => {
+  it("has no address of its own that a client could request", async () => {
     const config = await Deno.readTextFile("nginx.conf");
     const internal = [...config.matchAll(/location = (\S+) \{\s*internal;/g)].map(([, path]) =>
       path
@@ -120,13 +120,13 @@ describe("what Nginx refuses by itself", () => {
     }
   });
 
-  it("a body that is too large is a problem, or a page", async () => {
+  it("to a body that is too large is a problem document, or a page", async () => {
     const head = `POST /sign HTTP/1.1\r\n${HOST}Content-Length: 2000000\r\n`;
     assertOurs(parse(await raw(stack.url, `${head}\r\n`)), 413, "JSON");
     assertPage(parse(await raw(stack.url, `${head}Accept: text/html\r\n\r\n`)), 413, "a page");
   });
 
-  it("no app to ask is a problem, or a page", async () => {
+  it("without a running app is a problem document, or a page", async () => {
     for (const part of stack.apps) await part.kill();
     const head = `GET /never-seen HTTP/1.1\r\n${HOST}`;
     const answers = [
@@ -145,7 +145,7 @@ describe("what Nginx refuses by itself", () => {
   });
 });
 
-describe("where plain HTTP is only sent on to HTTPS", () => {
+describe("the plain HTTP side that redirects to HTTPS", () => {
   let stack: Stack;
   before(async () => {
     stack = await startStack({ app, env: { RATE_LIMIT: "off" } });
@@ -160,7 +160,7 @@ describe("where plain HTTP is only sent on to HTTPS", () => {
     parse(await raw(stack.url, `GET /polls?a=b HTTP/1.1\r\n${HOST}\r\n`)).status;
 
   for (const [what, [request, status]] of Object.entries(unreadable)) {
-    it(`${what} is answered ${status} as a problem, and sent nowhere`, async () => {
+    it(`answers ${what} with ${status} as a problem document, without a redirect`, async () => {
       const answer = parse(await raw(stack.url, request));
       assertEquals(answer.headers.get("location"), null, what);
       assertOurs(answer, status, what);
@@ -168,7 +168,7 @@ describe("where plain HTTP is only sent on to HTTPS", () => {
   }
 });
 
-/** What the containers' Nginx listens to, but for TLS, on another port. */
+/** The container's Nginx configuration without TLS, on another port. */
 async function plainSide(port: string): Promise<string> {
   const script = await Deno.readTextFile("src/cli/deploy/nginx.sh");
   const [, listen = ""] = script.match(/cat >run\/listen\.conf <<EOF\n(.*?)\nEOF/s) ?? [];

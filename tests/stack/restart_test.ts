@@ -1,4 +1,4 @@
-// An app process that ends by itself is started again; one that was ended on purpose is not.
+// An app process that exits by itself is restarted; one that was stopped on purpose is not.
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type ManagedProcess, type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -13,14 +13,14 @@ async function answers(port: number): Promise<boolean> {
   return answer.ok;
 }
 
-/** The process answers nothing any more: its connection breaks off. */
+/** Ends the process while it answers: the connection breaks off. */
 async function die(port: number): Promise<void> {
   await fetch(`http://127.0.0.1:${port}/die`).catch(() => undefined);
 }
 
 type Facts = Record<string, { pid: number | null; port: number }>;
 
-/** `deno task stack` in a process of its own, with what it says to people. */
+/** `deno task stack` in a process of its own, with its output. */
 function spawnStack(command: string[]) {
   const flags = ["--allow-net", "--allow-env", "--allow-read", "--allow-write", "--allow-run=sh"];
   const child = new Deno.Command(Deno.execPath(), {
@@ -45,7 +45,7 @@ function spawnStack(command: string[]) {
   };
 }
 
-describe("deno task stack restarts an app that ends by itself", () => {
+describe("deno task stack restarts an app that exits by itself", () => {
   const commands: Record<string, string[]> = {
     "while it serves": [],
     "while a command runs": ["--", "sh", "-c", 'echo "at $STACK_DIR/stack.json"; sleep 1000'],
@@ -87,7 +87,7 @@ describe("the supervisor", () => {
     await stack[Symbol.asyncDispose]();
   });
 
-  it("waits longer after each end", async () => {
+  it("waits longer after each exit", async () => {
     for (const seconds of [0.25, 0.5, 1]) {
       const { pid } = one;
       await die(one.port);
@@ -99,7 +99,7 @@ describe("the supervisor", () => {
     }
   });
 
-  it("leaves alone what was stopped or killed, until it is started again", async () => {
+  it("does not restart what was stopped or killed, until it is started again", async () => {
     for (const end of [() => one.kill(), () => one.stop()]) {
       await end();
       const { pid } = two;
@@ -113,7 +113,7 @@ describe("the supervisor", () => {
     }
   });
 
-  it("leaves alone what was killed while it waited to be started again", async () => {
+  it("does not restart what was killed while it waited for its restart", async () => {
     await die(one.port);
     await waitFor(() => said.some((line) => line.startsWith("app-1 ended by itself")));
     await one.kill();

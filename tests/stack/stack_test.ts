@@ -11,13 +11,13 @@ const PERMISSIONS = [
   "--allow-run=sh",
 ];
 
-// Prints the directory and, in one line, every process of the stack, PostgreSQL's children among them.
+// Prints the directory and, in one line, every process of the stack, including PostgreSQL's children.
 const LIST = `echo "$STACK_DIR"; echo $(for file in "$STACK_DIR"/pids/*; do
   read -r pid <"$file"; echo "$pid"; cat "/proc/$pid/task/$pid/children"; done)`;
 
 type Started = { child: Deno.ChildProcess; dir: string; pids: string[]; startedInMs: number };
 
-/** Runs the stack with a command that does `first`, lists what runs, and goes on with `rest`. */
+/** Runs the stack with a command that does `first`, lists the processes, and goes on with `rest`. */
 async function start(rest: string, first = ":"): Promise<Started> {
   const began = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
@@ -79,13 +79,13 @@ describe("deno task stack", () => {
     assert(stack.startedInMs < 5000, line);
   });
 
-  it("passes on the command's exit code", async () => {
+  it("returns the command's exit code", async () => {
     const stack = await start("exit 7");
     assertEquals((await stack.child.status).code, 7);
     await assertNothingLeft(stack);
   });
 
-  it("ends what the command left running", async () => {
+  it("ends processes that the command left running", async () => {
     const stack = await start("exit 0", "sleep 1000 >/dev/null &");
     assertEquals((await stack.child.status).code, 0);
     await assertNothingLeft(stack);
@@ -108,7 +108,7 @@ describe("deno task stack", () => {
     await assertNothingLeft(stack);
   });
 
-  it("says why the app did not start, and leaves nothing behind", async () => {
+  it("reports why the app did not start, and leaves nothing behind", async () => {
     const command = new Deno.Command(Deno.execPath(), {
       args: ["run", ...PERMISSIONS, "src/cli/stack.ts", "--", "true"],
       env: { STACK_APP: "tests/support/no_such_app.ts" },

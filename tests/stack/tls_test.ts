@@ -1,5 +1,5 @@
-// What containers add to nginx.conf for a public site: TLS, and a plain side that only leads there. The
-// part of nginx.sh that writes it, and Nginx with what it wrote.
+// The containers' additions to nginx.conf for a public site: TLS, and a plain side that only redirects there.
+// The part of nginx.sh that writes it, and Nginx with the result.
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { freePort, type Stack, startStack } from "$src/cli/stack/mod.ts";
@@ -63,7 +63,7 @@ describe("TLS in containers", () => {
     "another host as forwarded": "GET /a?b=c HTTP/1.1\r\nHost: x\r\nX-Forwarded-Host: evil.example",
   };
   for (const [name, request] of Object.entries(requests)) {
-    it(`the plain side leads to PUBLIC_URL, asked for ${name}`, async () => {
+    it(`redirects plain HTTP to PUBLIC_URL, for a request with ${name}`, async () => {
       const answer = await raw(
         `http://127.0.0.1:${plain}`,
         `${request}\r\nConnection: close\r\n\r\n`,
@@ -81,7 +81,7 @@ describe("TLS in containers", () => {
     "https://[2001:db8::1]:8443": "https://[2001:db8::1]:8443",
   };
   for (const [url, origin] of Object.entries(origins)) {
-    it(`of ${url} takes the origin`, async () => {
+    it(`redirects to the origin of ${url}`, async () => {
       const { listen } = await written(dir, { ...tls, PUBLIC_URL: url });
       assertMatch(listen, new RegExp(`return 308 ${RegExp.escape(origin)}\\$request_uri;`));
     });

@@ -18,9 +18,9 @@ async function versionOf(sql: Sql, stream: string): Promise<number> {
   return (await readStream(sql, stream)).length;
 }
 
-describe("append", () =>
+describe("append()", () =>
   onBoth("append", ({ test, alone, realOnly }) => {
-    test("answers with positions, versions and the event as it was given", async ({ sql }) => {
+    test("returns positions, versions and the event as it was given", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const { events, first, last, replayed } = await log.append(
@@ -35,19 +35,19 @@ describe("append", () =>
       assertEquals(await readStream(sql, stream), events);
     });
 
-    test("knows the end of its own batch, and of nobody else's", async ({ sql, another }) => {
+    test("returns the end of its own batch, and of no other", async ({ sql, another }) => {
       await using elsewhere = await another();
       const [log, other] = [new Appender(sql), new Appender(elsewhere.sql)];
       const { last } = await log.append(one(newStream()));
       assertEquals([log.wrote(last), other.wrote(last)], [true, false]);
       const theirs = await other.append(one(newStream()));
-      // Nothing to write, and an answer to repeat: at the head, which is another's.
+      // A no-op and an idempotent repeat: both return the head, which is another append's.
       const key = { scope: "POST /nothing", key: newStream(), fingerprint: "f" };
       await log.append({ streams: [], meta: { actor: "system" }, idempotency: key });
       assertEquals(log.wrote(theirs.last), false);
     });
 
-    test("an expected number is refused unless it is the stream's version", async ({ sql }) => {
+    test("rejects a stale version", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       await log.append(one(stream, { expected: 0 }));
@@ -59,7 +59,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, stream), 2);
     });
 
-    test("'none' wants a new stream, 'exists' an old one, 'any' takes both", async ({ sql }) => {
+    test("takes 'none' for a new stream, 'exists' for an existing one, 'any' for both", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const missing = await refusedWith(
@@ -76,7 +76,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, stream), 3);
     });
 
-    test("a guard holds another stream at the version that was seen", async ({ sql }) => {
+    test("rejects an append whose guard names a stale version of another stream", async ({ sql }) => {
       const log = new Appender(sql);
       const [poll, ballot] = [newStream("poll"), newStream("ballot")];
       await log.append(one(poll));
@@ -88,7 +88,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, ballot), 2);
     });
 
-    test("a guard sees what was appended before it in the same batch", async ({ sql }) => {
+    test("checks a guard against appends earlier in the same batch", async ({ sql }) => {
       const log = new Appender(sql);
       const [poll, ballot] = [newStream("poll"), newStream("ballot")];
       const guards = [{ stream: poll, version: 0 }];
@@ -104,7 +104,7 @@ describe("append", () =>
       ]);
     });
 
-    test("'before' is held against the database's clock", async ({ sql }) => {
+    test("compares 'notAfter' with the database's clock", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const [{ now } = { now: new Date() }] = await sql<{ now: Date }[]>`
@@ -114,7 +114,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, stream), 1);
     });
 
-    test("many streams go in together or not at all", async ({ sql }) => {
+    test("writes many streams together or not at all", async ({ sql }) => {
       const log = new Appender(sql);
       const [user, email] = [newStream("user"), newStream("email")];
       const both = () => ({
@@ -130,7 +130,7 @@ describe("append", () =>
       assertEquals([await versionOf(sql, user), await versionOf(sql, email)], [1, 1]);
     });
 
-    test("the hook's rows and the events are one transaction", async ({ sql }) => {
+    test("commits the hook's rows and the events in one transaction", async ({ sql }) => {
       await sql`create table if not exists seen (position bigint primary key, state text)`;
       const hook = {
         prelude: () => Promise.resolve("from the prelude"),
@@ -157,7 +157,7 @@ describe("append", () =>
       assertEquals(left.length, 0);
     });
 
-    test("appends that wait go together, each with its own outcome", async ({ sql }) => {
+    test("commits waiting appends in one batch, each with its own outcome", async ({ sql }) => {
       const batches: number[] = [];
       const log = new Appender(sql, { onBatch: ({ appends }) => batches.push(appends) });
       const stream = newStream();
@@ -176,7 +176,7 @@ describe("append", () =>
       assertEquals(versions, Array.from({ length: 40 }, (_, i) => i + 1));
     });
 
-    test("callers that were answered together go together again", async ({ sql }) => {
+    test("batches callers again that were answered together", async ({ sql }) => {
       const batches: number[] = [];
       const log = new Appender(sql, { onBatch: ({ appends }) => batches.push(appends) });
       await Promise.all(
@@ -187,7 +187,7 @@ describe("append", () =>
       assertEquals(batches, Array.from({ length: 20 }, () => 8));
     });
 
-    test("a later append in the batch sees the version an earlier one made", async ({ sql }) => {
+    test("sees the version that an earlier append of the same batch made", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const racers = await Promise.allSettled(
@@ -197,7 +197,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, stream), 1);
     });
 
-    test("what the database itself refuses fails alone", async ({ sql }) => {
+    test("fails alone where the database itself refuses an append of a batch", async ({ sql }) => {
       await sql`create table if not exists hates_13 (count bigint check (count <> 13))`;
       const hook = asHook({
         prelude: () => Promise.resolve(""),
@@ -223,7 +223,7 @@ describe("append", () =>
       assertEquals(counts, [1, 2, 4, 5].map((count) => ({ page: "/", count })));
     });
 
-    test("a listener that throws after the commit does not append twice", async ({ sql }) => {
+    test("does not append twice when a listener throws after the commit", async ({ sql }) => {
       const log = new Appender(sql, {
         onCommit: () => {
           throw new Error("the listener gave up");
@@ -235,7 +235,7 @@ describe("append", () =>
       assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "fulfilled", "fulfilled"]);
     });
 
-    test("positions are dense and in order with several appenders at once", async ({ sql }) => {
+    test("assigns dense positions in order under several appenders at once", async ({ sql }) => {
       const { position: before } = await readHead(sql);
       const logs = [new Appender(sql), new Appender(sql), new Appender(sql)];
       const streams = Array.from({ length: 7 }, () => newStream());
@@ -258,7 +258,7 @@ describe("append", () =>
       }
     });
 
-    alone("the log's clock never runs backwards", async ({ sql }) => {
+    alone("never sets the log's clock back", async ({ sql }) => {
       const log = new Appender(sql);
       const ahead = new Date(Date.now() + 3_600_000);
       await sql`update counter set at = ${ahead}`;
@@ -266,7 +266,7 @@ describe("append", () =>
       assertEquals(events[0]?.at, ahead);
     });
 
-    test("a closed appender finishes what it took in and takes no more", async ({ sql }) => {
+    test("finishes what it accepted and takes no more once the appender is closed", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const taken = Promise.all([1, 2, 3].map(() => log.append(one(stream))));
@@ -280,7 +280,7 @@ describe("append", () =>
       assertEquals(await versionOf(sql, stream), 3);
     });
 
-    test("an append of 3,000 events is one transaction", async ({ sql }) => {
+    test("writes 3,000 events in one transaction", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const many = Array.from({ length: 3000 }, (_, i) => visit("/", i + 1));
@@ -291,7 +291,7 @@ describe("append", () =>
       assertEquals(again.events, first.events);
     });
 
-    test("an erasure without an event is carried out too", async ({ sql }) => {
+    test("carries out an erasure that has no event", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream("entry");
       await log.append(one(stream, { expected: "none", events: [signed("secret")] }));
@@ -300,7 +300,7 @@ describe("append", () =>
     });
 
     realOnly("one session: nothing can hold the counter against it").test(
-      "an append that waits too long is answered as unknown, and may still land",
+      "reports an unknown outcome for an append that waits too long, which may still commit",
       async (backend) => {
         const { sql } = backend;
         await using other = await backend.another();
@@ -319,7 +319,7 @@ describe("append", () =>
     );
 
     realOnly("one session: no second one to end it").test(
-      "an append whose connection is cut is refused as unavailable, and the next one works",
+      "refuses an append as unavailable when its connection is cut, and takes the next one",
       async (backend) => {
         const { sql } = backend;
         await using other = await backend.another();
@@ -342,7 +342,7 @@ describe("append", () =>
     );
 
     alone(
-      "a database whose default isolation is stricter takes appends all the same",
+      "works in a database whose default isolation is stricter",
       async (log) => {
         await log.sql`set session characteristics as transaction isolation level repeatable read`;
         await log.sql`do $$ begin execute format(
@@ -377,7 +377,7 @@ describe("validation", () =>
       ["half a surrogate pair in a personal field", "invalid", signed("\udc00"), "surrogate"],
     ];
     for (const [name, code, event, said] of refusals) {
-      test(`${name} is refused, and its neighbours are not`, async ({ sql }) => {
+      test(`${name} is refused, and its neighbours in the batch are not`, async ({ sql }) => {
         const log = new Appender(sql);
         const stream = newStream();
         const bad = { expected: "none" as const, events: [event as NewEvent] };
@@ -398,7 +398,7 @@ describe("validation", () =>
     }
 
     for (const text of ["\\u0000", "\\\\ud800", 'tab\tline\nquote"', "🙂 ß 漢", "\u007f\u2028"]) {
-      test(`${JSON.stringify(text)} is only text, and comes back unchanged`, async ({ sql }) => {
+      test(`${JSON.stringify(text)} is stored as text and comes back unchanged`, async ({ sql }) => {
         const stream = newStream("item");
         await new Appender(sql).append(one(stream, { events: [item(text)] }));
         const [read] = await readStream(sql, stream);
@@ -411,7 +411,7 @@ describe("personal fields", () =>
   onBoth("personal fields", ({ test }) => {
     const secret = "meet me at the bridge";
 
-    test("are unreadable where they are stored, and clear where they are read", async ({ sql }) => {
+    test("are encrypted where they are stored and clear where they are read", async ({ sql }) => {
       const stream = newStream("entry");
       await new Appender(sql).append(one(stream, { expected: "none", events: [signed(secret)] }));
       const [row] = await sql<{ text: string }[]>`
@@ -421,7 +421,7 @@ describe("personal fields", () =>
       assertEquals([read?.data, read?.erased], [signed(secret).data, false]);
     });
 
-    test("of one stream share a key, and two streams never do", async ({ sql }) => {
+    test("of one stream share a key, which no other stream has", async ({ sql }) => {
       const log = new Appender(sql);
       const streams = [newStream("entry"), newStream("entry")];
       for (const stream of streams) {
@@ -434,7 +434,7 @@ describe("personal fields", () =>
       assert(keys[0]?.key.join() !== keys[1]?.key.join());
     });
 
-    test("fit no other stream: a text moved there is blank and marked, not shown", async ({ sql }) => {
+    test("do not decrypt in another stream: a text moved there is blank and marked", async ({ sql }) => {
       const stream = newStream("entry");
       await new Appender(sql).append(one(stream, { expected: "none", events: [signed(secret)] }));
       const other = newStream("entry");
@@ -482,7 +482,7 @@ describe("personal fields", () =>
       assert(!/late|bridge/.test(texts), texts);
     });
 
-    test("of 'none' racers are encrypted with the key that was kept", async ({ sql }) => {
+    test("of racing 'none' appends are encrypted with the key that was kept", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream("entry");
       await Promise.allSettled(
@@ -498,7 +498,7 @@ describe("personal fields", () =>
 
 type AnyHook = NonNullable<NonNullable<ConstructorParameters<typeof Appender>[1]>["hook"]>;
 
-/** Tests write hooks with the types they need; the appender hands on what the prelude gave. */
+/** Tests write hooks with the types they need; the appender passes on what loadState() returned. */
 function asHook(hook: {
   prelude(tx: Sql): Promise<string>;
   apply(tx: Sql, events: { position: number; data: unknown }[], state: string): Promise<void>;

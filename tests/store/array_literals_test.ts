@@ -1,4 +1,4 @@
-// What is written as literals comes back as it was: a batch of the oddest names and texts at once.
+// Values written as array literals come back unchanged: one batch of the oddest names and texts.
 import { assertEquals } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import fc from "fast-check";
@@ -18,9 +18,9 @@ const awkward = [
   ...["\ufeff", "🙂", "漢", "ß", "e\u0301", "[]", "]", "1e21", "-0", "%s"],
 ];
 
-describe("literals", () =>
+describe("array literals", () =>
   onBoth("literals", ({ test }) => {
-    test("a batch of the oddest streams and texts is written as it was given", async ({ sql }) => {
+    test("carry a batch of the oddest streams and texts unchanged", async ({ sql }) => {
       const before = newStream("odd");
       const streams = awkward.map((text) => `${before}${text}`);
       const batches: number[] = [];
@@ -45,7 +45,7 @@ describe("literals", () =>
       assertEquals((await verifyLog(sql)).ok, true);
     });
 
-    test("a list of any texts is that list to the database", async ({ sql }) => {
+    test("give the database the same list for any texts", async ({ sql }) => {
       const any = fc.string({ unit: "binary" }).filter((text) =>
         text.isWellFormed() && !text.includes("\0")
       );

@@ -1,5 +1,5 @@
-// The same suite for real PostgreSQL and for the embedded one. What the embedded one cannot do is
-// named with its reason and counted, so that nothing is left out in silence.
+// The same suite for real PostgreSQL and for the embedded one. Tests that the embedded one cannot run are
+// listed with the reason and counted.
 import { after, before, describe, it } from "@std/testing/bdd";
 import { loadConfig } from "$src/config/config.ts";
 import {
@@ -14,7 +14,7 @@ import { GENESIS } from "$src/store/hash_chain.ts";
 import { freshDatabase, opened } from "../support/database.ts";
 
 export type Log = AsyncDisposable & Database & {
-  /** A connection pool of its own, as another process or a restarted one would have. */
+  /** A connection pool of its own, as another process or a restarted one has. */
   another(): Promise<AsyncDisposable & { sql: Sql }>;
 };
 
@@ -61,15 +61,15 @@ const embedded: Backend = {
 
 export type Case = (name: string, run: (log: Log) => Promise<void>) => void;
 export type Suite = {
-  /** Runs on both, in a log that the whole suite shares. */
+  /** Runs on both, in a log shared by the whole suite. */
   test: Case;
-  /** Runs on both, in a log without any other test's events. */
+  /** Runs on both, in a log without events of other tests. */
   alone: Case;
   /** Runs on real PostgreSQL only, for a reason that is printed. */
   realOnly(reason: string): { test: Case; alone: Case };
 };
 
-/** Called inside a `describe` of the test's own file, which is how a report knows where a test is from. */
+/** Called inside a `describe` of the test's own file, from which a report takes the test's location. */
 export function onBoth(subject: string, suite: (cases: Suite) => void): void {
   const counts = { PostgreSQL: 0, embedded: 0 };
   const leftOut: string[] = [];
@@ -97,7 +97,7 @@ async function isUsed(sql: Sql): Promise<boolean> {
   return row?.used ?? true;
 }
 
-/** As a superuser whom no trigger stops, in one transaction. */
+/** Runs in one transaction as a superuser, with triggers off. */
 export function unstopped<Result>(sql: Sql, work: (tx: Tx) => Promise<Result>) {
   return sql.begin(async (tx) => {
     await tx`set local session_replication_role = replica`;
@@ -105,7 +105,7 @@ export function unstopped<Result>(sql: Sql, work: (tx: Tx) => Promise<Result>) {
   });
 }
 
-/** A log as it was before its first event: a new database for each test would take seconds. */
+/** Resets the log to before its first event: a new database for each test would take seconds. */
 export async function empty(sql: Sql): Promise<void> {
   await unstopped(sql, async (tx) => {
     await tx`delete from events`;

@@ -1,4 +1,4 @@
-// A log as an export holds it, made without a database: lines with positions, times and seals that fit.
+// An exported log made without a database: lines whose positions, times and seals fit.
 import { canonical, GENESIS, sealOf } from "$src/store/hash_chain.ts";
 
 export type Line = {
@@ -14,7 +14,7 @@ export type Line = {
 
 const STARTED = Date.UTC(2026, 0, 1);
 
-/** Events of streams in turns, sealed in a chain. */
+/** Events of alternating streams, sealed in a chain. */
 export function* chain(length: number, streams = 1000): Generator<Line> {
   let seal = GENESIS;
   for (let position = 1; position <= length; position++) {
@@ -34,7 +34,7 @@ export function* chain(length: number, streams = 1000): Generator<Line> {
   }
 }
 
-/** The lines with seals that fit them, whatever was done to them. */
+/** Recomputes the seals of lines that a test has changed. */
 export function sealAgain(lines: Line[]): Line[] {
   let seal = GENESIS;
   return lines.map((line) => ({ ...line, seal: seal = sealed(line, seal) }));
@@ -54,7 +54,7 @@ export async function* linesOf(lines: Iterable<Line | string>): AsyncGenerator<s
   await Promise.resolve();
 }
 
-/** Writes a long chain to a file, piece by piece. */
+/** Writes a long chain to a file, in pieces. */
 export async function writeChain(path: string, length: number): Promise<void> {
   using file = await Deno.open(path, { write: true, create: true, truncate: true });
   const writer = file.writable.getWriter();

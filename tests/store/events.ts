@@ -1,4 +1,4 @@
-// Events for tests, and streams that no other test writes to.
+// Events for tests, and stream names that no other test uses.
 import type { Meta, NewEvent } from "$events/mod.ts";
 import type { Append, StreamAppend } from "$src/store/appender.ts";
 
@@ -26,7 +26,7 @@ export function edited(message: string, id = 1): NewEvent {
   return { type: "EntryEdited", data: { id, message } };
 }
 
-/** One event to one stream, whatever is there. */
+/** One event appended to one stream at any version. */
 export function one(stream: string, part: Partial<StreamAppend & Append> = {}): Append {
   const { expected = "any", events = [visit()], ...rest } = part;
   return { streams: [{ stream, expected, events }], meta, ...rest };

@@ -89,7 +89,7 @@ describe("export and import", () =>
       assertEquals(await positions({ types: ["ItemCreated"] }), [2, 5]);
     });
 
-    alone("move the sequences of ids on", async (log) => {
+    alone("advance the sequences of ids", async (log) => {
       const lines = sealAgain([...chain(3)].map((line, i) => ({
         ...line,
         stream: ["entry-41", "poll-7", "ballot-7-x"][i] ?? "",
@@ -101,7 +101,7 @@ describe("export and import", () =>
       assertEquals(row && { ...row }, { entry: 42, poll: 8 });
     });
 
-    alone("take an empty file, blank lines and Windows line ends", async (log) => {
+    alone("accept an empty file, blank lines and Windows line ends", async (log) => {
       assertEquals((await importEvents(log, linesOf([]))).events, 0);
       const lines = [...chain(3)].map((line) => `${JSON.stringify(line)}\r`);
       assertEquals((await importEvents(log, linesOf(["", ...lines, " "]))).events, 3);
@@ -174,8 +174,8 @@ describe("export and import", () =>
       await isUntouched(log.sql);
     });
 
-    alone("refuse versions with a hole that no line shows", async (log) => {
-      // More streams than the import remembers, then one of the first goes on a version too far.
+    alone("refuse a gap in versions that no single line shows", async (log) => {
+      // More streams than the import remembers; then one of the first skips a version.
       const lines = [...chain(60_001, 60_000)];
       const last = lines.at(-1);
       const forged = sealAgain([...lines.slice(0, -1), { ...last as Line, version: 3 }]);

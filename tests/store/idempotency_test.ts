@@ -31,9 +31,9 @@ async function eventsAfter(sql: Sql, position: number): Promise<number> {
   return row?.count ?? 0;
 }
 
-describe("idempotency", () =>
+describe("an idempotency key", () =>
   onBoth("idempotency", ({ test, realOnly }) => {
-    test("the same key and body get the first answer and append nothing", async ({ sql }) => {
+    test("gets the first answer again for the same body, and appends nothing", async ({ sql }) => {
       const log = new Appender(sql);
       const first = await log.append(keyed("again"));
       const second = await log.append(keyed("again"));
@@ -42,7 +42,7 @@ describe("idempotency", () =>
       assertEquals(await eventsAfter(sql, first.first), 1);
     });
 
-    test("the same key with another body is refused", async ({ sql }) => {
+    test("is refused with another body", async ({ sql }) => {
       const log = new Appender(sql);
       const { first } = await log.append(keyed("other body"));
       const error = await assertRejects(
@@ -53,7 +53,7 @@ describe("idempotency", () =>
       assertEquals(await eventsAfter(sql, first), 1);
     });
 
-    test("another caller's key is another key", async ({ sql }) => {
+    test("of another caller is another key", async ({ sql }) => {
       const log = new Appender(sql);
       const mine = await log.append(keyed("shared"));
       const idempotency = { scope: "POST /sign, another", key: "shared", fingerprint: "x" };
@@ -61,7 +61,7 @@ describe("idempotency", () =>
       assertEquals([theirs.replayed, theirs.first], [false, mine.first + 1]);
     });
 
-    test("100 racers with one key: one event, 100 equal answers", async ({ sql }) => {
+    test("gives 100 concurrent requests one event and 100 equal answers", async ({ sql }) => {
       const log = new Appender(sql);
       const answers = await Promise.all(
         Array.from({ length: 100 }, () => log.append(keyed("racers"))),
@@ -72,7 +72,7 @@ describe("idempotency", () =>
       assertEquals(await eventsAfter(sql, answers[0]?.first ?? 0), 1);
     });
 
-    test("100 racers in five appenders: one event, 100 equal answers", async (backend) => {
+    test("gives 100 concurrent requests in five appenders one event and 100 equal answers", async (backend) => {
       await using other = await backend.another();
       const pools = [backend.sql, other.sql];
       const logs = Array.from({ length: 5 }, (_, i) => new Appender(pools[i % 2] ?? backend.sql));
@@ -84,7 +84,7 @@ describe("idempotency", () =>
       assertEquals(await eventsAfter(backend.sql, answers[0]?.first ?? 0), 1);
     });
 
-    test("racers after a restart get the answer from before it", async (backend) => {
+    test("repeats the answer from before a restart to concurrent requests", async (backend) => {
       const first = await new Appender(backend.sql).append(keyed("restart"));
       await using restarted = await backend.another();
       const log = new Appender(restarted.sql);
@@ -96,7 +96,7 @@ describe("idempotency", () =>
       assertEquals(await eventsAfter(backend.sql, first.first), 1);
     });
 
-    test("a refused append leaves its key free", async ({ sql }) => {
+    test("stays free after a refused append", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream();
       const idempotency = { scope: "s", key: "refused", fingerprint: "f" };
@@ -106,7 +106,7 @@ describe("idempotency", () =>
       assertEquals((await log.append(append)).replayed, false);
     });
 
-    test("a key is free again after 24 hours, not before", async ({ sql }) => {
+    test("is free again after 24 hours, not before", async ({ sql }) => {
       const log = new Appender(sql);
       const { first } = await log.append(keyed("a day"));
       const age = (by: string) =>
@@ -119,7 +119,7 @@ describe("idempotency", () =>
       assertEquals((await log.append(keyed("a day", "a body of the next day"))).replayed, true);
     });
 
-    test("what is kept holds no text: a repeat after an erasure is blank", async ({ sql }) => {
+    test("stores no text of its answer: a repeat after an erasure is blank", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream("entry");
       const idempotency = { scope: "s", key: "erased", fingerprint: "f" };
@@ -135,7 +135,7 @@ describe("idempotency", () =>
     });
 
     realOnly("one session: no second one to end it").test(
-      "an append that died before its commit leaves its key free",
+      "stays free when its append ends before the commit",
       async (backend) => {
         await using other = await backend.another();
         const stream = newStream();

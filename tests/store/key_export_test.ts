@@ -35,13 +35,13 @@ describe("the key file", () =>
       assertEquals(await written(sql), lines);
     });
 
-    alone("written again, no longer holds the key of who was erased", async ({ sql }) => {
+    alone("no longer holds the key of an erased subject when written again", async ({ sql }) => {
       await fill(sql, 3);
       await sql`delete from keys where subject = 'entry-2'`;
       assert(!(await written(sql)).join().includes("entry-2"));
     });
 
-    alone("with a broken line is refused with its number, and changes nothing", async ({ sql }) => {
+    alone("is refused with the number of a broken line, and changes nothing", async ({ sql }) => {
       await fill(sql, 2);
       const before = await written(sql);
       const good = '{"subject":"entry-1","key":"AAAA"}';

@@ -1,4 +1,4 @@
-// Ways in which a file of a log goes wrong on its way: cut off, flipped, swapped, doubled, mixed.
+// The ways in which a file of a log may be damaged: cut off, flipped, swapped, doubled, mixed.
 type Next = () => number;
 export type Mangle = (bytes: Uint8Array<ArrayBuffer>, next: Next) => Uint8Array<ArrayBuffer>;
 

@@ -1,5 +1,5 @@
-// Files that were damaged on their way into a log: each is refused in one clear line and leaves the
-// database as it was, or what comes in is a log that was there. Never half of one, never another one.
+// Importing damaged files: each is refused in one clear line and leaves the database as it was, or the
+// imported log is a prefix of the original. Never a part of a line, never another log.
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -53,7 +53,7 @@ async function fill(): Promise<void> {
   }
 }
 
-/** What was refused, or undefined. */
+/** The refusal's message, or undefined. */
 async function refusal(work: Promise<unknown>): Promise<string | undefined> {
   try {
     await work;
@@ -73,7 +73,7 @@ async function isUntouched(): Promise<void> {
   assertEquals([await exported(), await keysNow()], ["", ""]);
 }
 
-describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
+describe(`importing a damaged file of a log (TEST_SEED=${seed})`, () => {
   before(async () => {
     database = await freshDatabase();
     sql = connect(database.ownerUrl, { max: 3 });
@@ -93,7 +93,7 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
   let taken = 0;
 
   for (const [name, mangle] of Object.entries(mangles)) {
-    it(`events with ${name}: refused whole, or a log that was there`, async () => {
+    it(`events with ${name}: refuses the file, or imports a prefix of the log`, async () => {
       const next = random(seed + name.length * 1000);
       const whole = new TextDecoder().decode(events);
       for (let round = 0; round < ROUNDS; round++) {
@@ -111,7 +111,7 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
       }
     });
 
-    it(`keys with ${name}: refused with the log, or no worse than damaged keys`, async () => {
+    it(`keys with ${name}: refuses the whole log, or imports damaged keys only`, async () => {
       const next = random(seed + name.length * 1000 + 1);
       for (let round = 0; round < Math.ceil(ROUNDS / 4); round++) {
         const options = { keys: sourceOf(mangle(keys, next)) };
@@ -127,7 +127,7 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
     });
   }
 
-  it("a line of 100 MB is refused before it is all there", async () => {
+  it("refuses a line of 100 MB before it has read it all", async () => {
     let given = 0;
     const endless = new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull(controller) {
@@ -142,7 +142,7 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
     await isUntouched();
   });
 
-  it("a compressed file is refused for what it is", async () => {
+  it("refuses a compressed file and names its format", async () => {
     const packed = new Blob([events]).stream().pipeThrough(new CompressionStream("gzip"));
     const said = await refusal(importEvents(own(), linesOf(packed)));
     assert(said?.includes("gzip"), said);
@@ -150,7 +150,7 @@ describe(`damaged files of a log (TEST_SEED=${seed})`, () => {
   });
 
   it(
-    "and the whole file is taken as it is",
+    "imports the undamaged file unchanged",
     trial("damaged files", seed, async (figure) => {
       const options = { keys: sourceOf(keys) };
       await importEvents(own(), sourceOf(events), options);

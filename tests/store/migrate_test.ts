@@ -27,7 +27,7 @@ describe("migrations", () =>
       assertEquals(await checkMigrated(sql), "current");
     });
 
-    test("that are new are applied in order, and the database was behind", async ({ sql }) => {
+    test("that are new are applied in order, and reported as missing before", async ({ sql }) => {
       const files = await loadMigrations();
       const [last] = files.toReversed();
       const next = (last?.number ?? 0) + 1;
@@ -61,7 +61,7 @@ describe("migrations", () =>
       assert(error.message.includes(files[0]?.name ?? "?"), error.message);
     });
 
-    test("that this code does not know are refused: the database is newer", async ({ sql }) => {
+    test("unknown to this code are refused: the database is newer", async ({ sql }) => {
       await sql`insert into migrations (number, name, checksum) values (9003, '9003_later.sql', 'x')`;
       try {
         for (const look of [() => migrate(sql), () => checkMigrated(sql)]) {
@@ -75,7 +75,7 @@ describe("migrations", () =>
   }));
 
 describe("migrations of replicas that start together", () => {
-  it("are applied once by ten of them", async () => {
+  it("are applied once by ten replicas", async () => {
     await using database = await freshDatabase();
     const replicas = Array.from({ length: 10 }, () => connect(database.ownerUrl, { max: 1 }));
     try {

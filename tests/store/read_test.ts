@@ -7,7 +7,10 @@ import type { Sql } from "$src/connections/postgres.ts";
 import { onBoth, unstopped } from "./backends.ts";
 import { item, meta, newStream, one, signed, visit } from "./events.ts";
 
-/** Twelve events in turns in three streams, the third of another type; answers the first position. */
+/**
+ * Twelve events, alternating between three streams, every third of another type; returns the
+ * first position.
+ */
 async function twelve(sql: Sql): Promise<{ first: number; streams: string[] }> {
   const streams = [newStream(), newStream(), newStream("item")];
   const log = new Appender(sql);
@@ -22,9 +25,9 @@ async function twelve(sql: Sql): Promise<{ first: number; streams: string[] }> {
   return { first, streams };
 }
 
-describe("read", () =>
+describe("reading the log", () =>
   onBoth("read", ({ test, alone, realOnly }) => {
-    test("a stream is read from its first version, up to a position when asked", async ({ sql }) => {
+    test("returns a stream from its first version, up to a position if one is given", async ({ sql }) => {
       const { first, streams } = await twelve(sql);
       const [stream = ""] = streams;
       const all = await readStream(sql, stream);
@@ -34,7 +37,7 @@ describe("read", () =>
       assertEquals(await readStream(sql, "nobody-1"), []);
     });
 
-    test("positions, streams and types narrow what is read, and go together", async ({ sql }) => {
+    test("filters by positions, streams and types, alone and combined", async ({ sql }) => {
       const { first, streams } = await twelve(sql);
       const at = async (range: Parameters<typeof readEvents>[1]) =>
         (await readEvents(sql, { after: first - 1, ...range })).map((e) => e.position - first);
@@ -48,7 +51,7 @@ describe("read", () =>
       assertEquals(await at({ after: first + 100 }), []);
     });
 
-    test("pages follow each other without a gap or a repeat, whatever their size", async ({ sql }) => {
+    test("returns pages without a gap or a repeat, whatever their size", async ({ sql }) => {
       const { first } = await twelve(sql);
       for (const limit of [1, 5, 12, 100]) {
         const sizes: number[] = [];
@@ -62,7 +65,7 @@ describe("read", () =>
       }
     });
 
-    test("readAll goes on with what is appended while it reads", async ({ sql }) => {
+    test("readAll() includes events that are appended while it reads", async ({ sql }) => {
       const { first } = await twelve(sql);
       const log = new Appender(sql);
       const seen: number[] = [];
@@ -73,7 +76,7 @@ describe("read", () =>
       assertEquals(seen, Array.from({ length: 13 }, (_, i) => i));
     });
 
-    test("the head is the last position and its seal", async ({ sql }) => {
+    test("returns the last position and its seal as the head", async ({ sql }) => {
       const { events } = await new Appender(sql).append(one(newStream()));
       const { position, seal } = await readHead(sql);
       assertEquals({ position, seal }, {
@@ -82,7 +85,7 @@ describe("read", () =>
       });
     });
 
-    alone("an event that is stored wrong is named by its position", async ({ sql }) => {
+    alone("names the position of an event that does not fit its schema", async ({ sql }) => {
       await new Appender(sql).append(one(newStream()));
       for (
         const [column, value, said] of [["type", "Gone", "Gone"], ["data", "{}", "position 1"]]
@@ -95,7 +98,7 @@ describe("read", () =>
     });
 
     realOnly("one session: it is never idle in a transaction while it answers").test(
-      "no transaction stays open while a reader thinks",
+      "leaves no transaction open between pages",
       async (backend) => {
         const { first } = await twelve(backend.sql);
         await using other = await backend.another();
@@ -109,7 +112,7 @@ describe("read", () =>
       },
     );
 
-    test("personal fields come back in clear in every page", async ({ sql }) => {
+    test("decrypts personal fields in every page", async ({ sql }) => {
       const log = new Appender(sql);
       const { position: after } = await readHead(sql);
       const texts = ["one", "two", "three"];

@@ -1,4 +1,4 @@
-// Real PostgreSQL only: the embedded one has one user, who owns everything.
+// Real PostgreSQL only: the embedded one has a single user, who owns everything.
 import { assertEquals, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import postgres from "postgres";
@@ -42,7 +42,7 @@ describe("the service's role", () => {
     assertEquals(error.code, code, `${statement}: ${error.message}`);
   }
 
-  it("appends, edits, erases, reads and verifies", async () => {
+  it("may append, edit, erase, read and verify", async () => {
     const log = new Appender(service);
     const idempotency = { scope: "s", key: "k", fingerprint: "f" };
     await log.append(one("entry-1", { expected: 1, events: [edited("y")], idempotency }));
@@ -92,7 +92,7 @@ describe("the service's role", () => {
     });
   }
 
-  it("owns the read models, and may create there", async () => {
+  it("owns the read models' schema and may create there", async () => {
     await service`create table read.more (n int)`;
     await service`alter table read.more add column m int`;
     await service`truncate read.more`;
@@ -108,14 +108,14 @@ describe("the service's role", () => {
     assertEquals(Object.values({ ...row }).some(Boolean), false);
   });
 
-  it("has its rights in this database only as far as the owner gave them", async () => {
+  it("has only the rights in this database that the owner granted", async () => {
     const rows = await service<{ right: string }[]>`
       select privilege_type as right from information_schema.role_table_grants
       where grantee = current_user and table_name = 'events' order by 1`;
     assertEquals(rows.map(({ right }) => right), ["INSERT", "SELECT"]);
   });
 
-  it("the trigger refuses the owner and the superuser too", async () => {
+  it("shares the append-only trigger with the owner and the superuser", async () => {
     const statements = [
       "update events set type = 'x'",
       "update events set type = 'x' where false",

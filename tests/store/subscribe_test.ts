@@ -12,7 +12,7 @@ import { onBoth } from "./backends.ts";
 import { item, newStream, one, visit } from "./events.ts";
 import { describe, it } from "@std/testing/bdd";
 
-/** Collects positions in the background until it is disposed of. */
+/** Collects positions in the background until disposed. */
 function collect(sql: Sql, wakeups: AppendSignal, options: SubscribeOptions = {}) {
   const stop = new AbortController();
   const positions: number[] = [];
@@ -34,12 +34,12 @@ function from(first: number, length: number): number[] {
   return Array.from({ length }, (_, i) => first + i);
 }
 
-// Far longer than any test: what arrives before was not found by polling.
+// Far longer than any test: what arrives earlier was not found by polling.
 const NEVER = 3_600_000;
 
-describe("subscribe", () =>
+describe("subscribe()", () =>
   onBoth("subscribe", ({ test, realOnly }) => {
-    test("hands over what is there, then what comes, each once and in order", async ({ sql }) => {
+    test("delivers stored events, then new ones, each once and in order", async ({ sql }) => {
       const log = new Appender(sql);
       const { position: after } = await readHead(sql);
       await log.append(one(newStream(), { events: from(1, 30).map(() => visit()) }));
@@ -73,7 +73,7 @@ describe("subscribe", () =>
       assertEquals(seen.positions, [after + 1]);
     });
 
-    test("resumes from the position it was left at", async ({ sql }) => {
+    test("resumes from the position where it stopped", async ({ sql }) => {
       const log = new Appender(sql);
       await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
@@ -89,7 +89,7 @@ describe("subscribe", () =>
       assertEquals(seen, from(after + 1, 12));
     });
 
-    test("takes only the stream and the types it was asked for", async ({ sql }) => {
+    test("delivers only the requested stream and types", async ({ sql }) => {
       const log = new Appender(sql);
       await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
@@ -104,7 +104,7 @@ describe("subscribe", () =>
       assertEquals(byType.positions, [first, first + 2]);
     });
 
-    test("ends at once when its signal says so", async ({ sql }) => {
+    test("ends at once when its signal is aborted", async ({ sql }) => {
       await using wakeups = new AppendSignal();
       const { position: after } = await readHead(sql);
       const seen = collect(sql, wakeups, { after, pollMs: NEVER });
@@ -130,7 +130,7 @@ describe("subscribe", () =>
     );
 
     realOnly("LISTEN through its socket delivers nothing").test(
-      "is told once for a batch, not once for an event",
+      "is notified once for each batch, not for each event",
       async (backend) => {
         await using other = await backend.another();
         const told: string[] = [];
@@ -146,8 +146,8 @@ describe("subscribe", () =>
     );
   }));
 
-describe("subscribe, when the database goes away", () => {
-  it("waits, and goes on where it was, woken by the database again", async () => {
+describe("subscribe(), when the database goes away", () => {
+  it("waits, resumes at its position, and is woken by the database again", async () => {
     await using database = await freshDatabase();
     await using proxy = proxyTo(database.ownerUrl);
     await using direct = opened(database.ownerUrl);

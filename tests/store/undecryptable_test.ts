@@ -1,4 +1,4 @@
-// A key that is there and does not open its text: one damaged key costs that text, and nothing else.
+// A damaged key costs the text it encrypts and nothing else.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import type { Sql } from "$src/connections/postgres.ts";

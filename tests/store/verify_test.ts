@@ -25,7 +25,7 @@ import { verifyLog } from "$src/store/verify.ts";
 import { onBoth, unstopped } from "./backends.ts";
 import { edited, item, newStream, one, signed, visit } from "./events.ts";
 
-/** A log of twenty events, and a superuser whom no trigger stops. */
+/** A log of twenty events, tampered with by a superuser with triggers off. */
 async function tampered(sql: Sql, tamper: (tx: Tx) => Promise<unknown>) {
   const log = new Appender(sql);
   for (let i = 1; i <= 20; i++) {
@@ -35,13 +35,13 @@ async function tampered(sql: Sql, tamper: (tx: Tx) => Promise<unknown>) {
   await unstopped(sql, tamper);
 }
 
-/** Moves events up by one, from the last, as somebody does who makes room for one more. */
+/** Moves events up by one, starting at the last, to make room for an inserted one. */
 async function makeRoom(sql: Tx, from: number): Promise<void> {
   await sql`update events set position = -position - 1 where position >= ${from}`;
   await sql`update events set position = -position where position < 0`;
 }
 
-/** What somebody does who owns the database and knows the formula: all seals fit again. */
+/** Makes all seals fit again, as an owner of the database who knows the formula can. */
 async function rewriteChain(sql: Tx): Promise<void> {
   let seal = GENESIS;
   for (const row of await readStored(sql, { limit: 100 })) {
@@ -59,7 +59,7 @@ async function changeOne(sql: Tx, position = 7): Promise<void> {
 
 describe("verify", () =>
   onBoth("verify", ({ test, alone }) => {
-    test("finds an untouched log whole, and answers its head", async ({ sql }) => {
+    test("finds an untouched log whole, and returns its head", async ({ sql }) => {
       const log = new Appender(sql);
       const stream = newStream("entry");
       await log.append(one(stream, { expected: "none", events: [signed("hello")] }));
@@ -183,7 +183,7 @@ describe("verify", () =>
       },
     );
 
-    test("with a saved head, takes the log that grew after it", async ({ sql }) => {
+    test("accepts a log that grew after the saved head", async ({ sql }) => {
       const log = new Appender(sql);
       await log.append(one(newStream()));
       const saved = await readHead(sql);
@@ -191,7 +191,7 @@ describe("verify", () =>
       assertEquals((await verifyLog(sql, { saved })).ok, true);
     });
 
-    test("is not disturbed by appends that go on", async ({ sql }) => {
+    test("is not disturbed by concurrent appends", async ({ sql }) => {
       const log = new Appender(sql);
       const appends = Promise.all(Array.from({ length: 200 }, () => log.append(one(newStream()))));
       for (let i = 0; i < 5; i++) assertEquals((await verifyLog(sql)).ok, true);
@@ -201,7 +201,7 @@ describe("verify", () =>
 
 describe("the canonical form", () =>
   onBoth("the canonical form", ({ test }) => {
-    test("outlives jsonb, whatever the data", async ({ sql }) => {
+    test("survives jsonb for any data", async ({ sql }) => {
       const json = fc.jsonValue({ stringUnit: "grapheme", maxDepth: 4 }).filter(isStorable);
       await fc.assert(
         fc.asyncProperty(fc.array(json, { minLength: 20, maxLength: 60 }), async (values) => {
@@ -217,7 +217,7 @@ describe("the canonical form", () =>
       );
     });
 
-    test("outlives jsonb at the edges of numbers and names", async ({ sql }) => {
+    test("survives jsonb at the edges of numbers and names", async ({ sql }) => {
       const edges = [
         {
           n: [
@@ -249,7 +249,7 @@ describe("the canonical form", () =>
       }
     });
 
-    test("has an end in depth, and the same one however warm the code is", () => {
+    test("has a limit of depth, the same before and after JIT compilation", () => {
       const deep = (depth: number) => `${"[".repeat(depth)}${"]".repeat(depth)}`;
       assertEquals(canonicalOfStored(deep(100)), deep(100));
       const found = Array.from({ length: 5000 }, () => canonicalOfStored(deep(1000)));
@@ -258,7 +258,7 @@ describe("the canonical form", () =>
       return Promise.resolve();
     });
 
-    test("and the seal can be worked out with nothing but SHA-256", async ({ sql }) => {
+    test("yields the seal with nothing but SHA-256", async ({ sql }) => {
       const { events: [event] } = await new Appender(sql).append(
         one("visits-/by-hand", { events: [visit('/b"y', 3)] }),
       );
@@ -280,13 +280,13 @@ describe("signed heads", () => {
   const head = { position: 42, seal: "ab".repeat(32) };
   const at = new Date("2026-01-02T03:04:05.678Z");
 
-  it("are taken back as they were saved", () => {
+  it("are read back as they were saved", () => {
     const saved = signHead(parseSigningKey(pem), head, at);
     assertEquals(parseHead(JSON.stringify(saved)), saved);
     assertEquals(saved.key, publicKeyOf(parseSigningKey(pem)));
   });
 
-  it("are refused when any part of them was changed", () => {
+  it("are rejected when any part of them was changed", () => {
     const saved = signHead(parseSigningKey(pem), head, at);
     const other = signHead(parseSigningKey(newSigningKey()), head, at);
     const changes = [
@@ -303,13 +303,13 @@ describe("signed heads", () => {
     assertEquals(isSigned(saved), true);
   });
 
-  it("are refused with a word when they are no heads at all", () => {
+  it("are rejected with a message when the text is no head", () => {
     for (const text of ["", "nonsense", "{}", "[]", "null", '{"position":1}']) {
       assertThrows(() => parseHead(text), AppError, "not a saved head");
     }
   });
 
-  it("take a key as PEM, as PEM on one line, and as a seed in base64", () => {
+  it("accept a key as PEM, as PEM on one line, and as a seed in base64", () => {
     const { privateKey } = generateKeyPairSync("ed25519");
     const der = privateKey.export({ type: "pkcs8", format: "der" });
     const text = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
@@ -318,7 +318,7 @@ describe("signed heads", () => {
     assertEquals(new Set(keys.map(publicKeyOf)).size, 1);
   });
 
-  it("refuse every other key without showing it", () => {
+  it("reject every other key without showing it", () => {
     const rsa = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey
       .export({ type: "pkcs8", format: "pem" }).toString();
     for (const text of ["", "secret-text", "c2hvcnQ=", rsa]) {

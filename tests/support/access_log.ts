@@ -1,4 +1,4 @@
-// What Nginx wrote down about each request.
+// Nginx' access log, parsed.
 
 export type Line = {
   id: string;

@@ -1,6 +1,6 @@
-// An API client of tests: keeps its cookies as a browser does, and nothing else.
+// A client of the API that keeps its cookies as a browser does, and no other state.
 
-export type Answer = {
+export type ApiResponse = {
   status: number;
   headers: Headers;
   text: string;
@@ -8,7 +8,7 @@ export type Answer = {
   get(path?: string): unknown;
 };
 
-export type Ask = {
+export type ApiRequest = {
   method?: string;
   headers?: Record<string, string>;
   json?: unknown;
@@ -16,12 +16,15 @@ export type Ask = {
   body?: BodyInit;
 };
 
-export class Client {
+export class ApiClient {
   readonly cookies = new Map<string, string>();
 
   constructor(readonly url: string, readonly token?: string) {}
 
-  async ask(path: string, { method, headers = {}, json, form, body }: Ask = {}): Promise<Answer> {
+  async ask(
+    path: string,
+    { method, headers = {}, json, form, body }: ApiRequest = {},
+  ): Promise<ApiResponse> {
     const sent = new Headers(headers);
     if (this.token && !sent.has("authorization")) sent.set("authorization", `Bearer ${this.token}`);
     if (this.cookies.size > 0 && !sent.has("cookie")) {
@@ -40,23 +43,27 @@ export class Client {
     return answerOf(response, await response.text());
   }
 
-  get(path: string, headers?: Record<string, string>): Promise<Answer> {
+  get(path: string, headers?: Record<string, string>): Promise<ApiResponse> {
     return this.ask(path, { headers });
   }
 
-  post(path: string, json: unknown = {}, headers?: Record<string, string>): Promise<Answer> {
+  post(path: string, json: unknown = {}, headers?: Record<string, string>): Promise<ApiResponse> {
     return this.ask(path, { method: "POST", json, headers });
   }
 
-  put(path: string, json: unknown, headers?: Record<string, string>): Promise<Answer> {
+  put(path: string, json: unknown, headers?: Record<string, string>): Promise<ApiResponse> {
     return this.ask(path, { method: "PUT", json, headers });
   }
 
-  delete(path: string, headers?: Record<string, string>): Promise<Answer> {
+  delete(path: string, headers?: Record<string, string>): Promise<ApiResponse> {
     return this.ask(path, { method: "DELETE", headers });
   }
 
-  form(path: string, form: Ask["form"], headers?: Record<string, string>): Promise<Answer> {
+  form(
+    path: string,
+    form: ApiRequest["form"],
+    headers?: Record<string, string>,
+  ): Promise<ApiResponse> {
     return this.ask(path, { method: "POST", form, headers });
   }
 
@@ -68,7 +75,7 @@ export class Client {
   }
 }
 
-function answerOf({ status, headers }: Response, text: string): Answer {
+function answerOf({ status, headers }: Response, text: string): ApiResponse {
   return {
     status,
     headers,
@@ -84,12 +91,12 @@ function answerOf({ status, headers }: Response, text: string): Answer {
   };
 }
 
-export function idOf(answer: Answer): number {
+export function idOf(answer: ApiResponse): number {
   return Number(answer.get("id"));
 }
 
 /** The fields that a 422 names. */
-export function fieldsOf(answer: Answer): string[] {
+export function fieldsOf(answer: ApiResponse): string[] {
   const errors = answer.get("errors");
   if (!Array.isArray(errors)) return [];
   return errors.map((error: { field: string }) => error.field);

@@ -1,6 +1,6 @@
-// A client with connections and a cookie of its own, as one browser has.
+// An HTTP client with connections and cookies of its own, as one browser has. Shows the cache status and position.
 
-export type Answer = {
+export type CacheStatusResponse = {
   status: number;
   headers: Headers;
   text: string;
@@ -8,7 +8,7 @@ export type Answer = {
   position: number;
 };
 
-export class Client implements Disposable {
+export class CacheStatusClient implements Disposable {
   readonly #http = Deno.createHttpClient({ poolMaxIdlePerHost: 2 });
   readonly #cookies = new Map<string, string>();
 
@@ -22,7 +22,7 @@ export class Client implements Disposable {
     this.#cookies.clear();
   }
 
-  async ask(path: string, init: RequestInit = {}): Promise<Answer> {
+  async ask(path: string, init: RequestInit = {}): Promise<CacheStatusResponse> {
     const headers = new Headers(init.headers);
     if (this.cookie !== "") headers.set("cookie", this.cookie);
     const request = { redirect: "manual", ...init, headers, client: this.#http } as const;
@@ -41,11 +41,16 @@ export class Client implements Disposable {
     };
   }
 
-  get(path: string, accept = "application/json"): Promise<Answer> {
+  get(path: string, accept = "application/json"): Promise<CacheStatusResponse> {
     return this.ask(path, { headers: { accept } });
   }
 
-  send(method: string, path: string, body?: unknown, headers: HeadersInit = {}): Promise<Answer> {
+  send(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: HeadersInit = {},
+  ): Promise<CacheStatusResponse> {
     return this.ask(path, {
       method,
       headers: { "content-type": "application/json", ...headers },

@@ -1,11 +1,11 @@
-// A database of its own for each test file that wants one, in the throw-away server of `deno task test`.
+// A database of its own for each test file that needs one, in the throw-away server of `deno task test`.
 import postgres from "postgres";
 import { connect, type Sql } from "$src/connections/postgres.ts";
 
 export type FreshDatabase = AsyncDisposable & {
-  /** A superuser's. */
+  /** For a superuser. */
   ownerUrl: string;
-  /** A role of this database's own, which the migrations have yet to make. */
+  /** For a role of this database's own, which the migrations have yet to make. */
   serviceUrl: string;
   name: string;
 };
@@ -30,13 +30,13 @@ export async function freshDatabase(): Promise<FreshDatabase> {
   };
 }
 
-/** A client of its own, as another process would have; closed by whoever opened it. */
+/** A client of its own, as another process would have; closed by the caller. */
 export function opened(url: string, max = 3): AsyncDisposable & { sql: Sql } {
   const sql = connect(url, { max });
   return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
 }
 
-/** PostgreSQL as a superuser, or a word about how to get one. */
+/** PostgreSQL as a superuser, or an error that says how to get one. */
 export function serverUrl(): string {
   return required("TEST_OWNER_DATABASE_URL");
 }

@@ -13,7 +13,7 @@ async function one<T>(url: string, ask: (sql: postgres.Sql) => Promise<T>): Prom
 }
 
 describe("freshDatabase()", () => {
-  it("gives each caller a database of its own and takes it away again", async () => {
+  it("gives each caller a database of its own and removes it again", async () => {
     let name = "";
     {
       await using first = await freshDatabase();

@@ -1,5 +1,5 @@
-// The smallest app that a stack can run. Each answer carries a new number, so a test can tell a stored one.
-// It is stored by Nginx for as long as its path says, `/life-1`, or for four seconds.
+// The smallest app that a stack can run. Each response carries a new number, so that a test can recognise
+// a cached one. Nginx caches it for as long as its path says, `/life-1`, or for four seconds.
 const port = Number(Deno.env.get("PORT"));
 let count = 0;
 
@@ -21,7 +21,7 @@ function answer(request: Request): Response {
   return new Response(JSON.stringify({ ...seen, filler, sent }), { headers });
 }
 
-/** One event at once, and then silence. */
+/** One event at once, then silence. */
 function live(): Response {
   const body = new ReadableStream({
     start: (controller) => controller.enqueue(new TextEncoder().encode("data: first\n\n")),

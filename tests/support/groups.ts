@@ -1,10 +1,10 @@
-// Which test files there are, and which of them may run side by side.
+// The test files, and which of them may run side by side.
 import { tryShell } from "$src/cli/stack/shell.ts";
 import type { Tool } from "$src/cli/stack/mod.ts";
 
 export type Group = { name: string; files: string[]; tools: Tool[]; skipped?: string };
 
-// These measure, break or watch whole stacks: one file at a time.
+// These measure, break or observe whole stacks: one file at a time.
 const ALONE: Record<string, Tool[]> = {
   stack: ["nginx"],
   cache: ["nginx"],
@@ -19,10 +19,13 @@ const ALONE: Record<string, Tool[]> = {
   long: ["nginx"],
 };
 
-// These take minutes, and are run by name: `deno task test:long`.
+// These take minutes, and run by name: `deno task test:long`.
 const LONG = "tests/long/";
 
-/** Files whose path contains one of the words (all but the long ones without words), as groups in the order they run. */
+/**
+ * Files whose path contains one of the words (all but the long ones without words), as groups in
+ * the order they run.
+ */
 export async function findGroups(words: string[]): Promise<Group[]> {
   const files = (await walk("tests")).filter((file) =>
     /[._]test\.tsx?$/.test(file) &&
@@ -40,7 +43,7 @@ export async function findGroups(words: string[]): Promise<Group[]> {
   return await withoutContainers(found);
 }
 
-/** A container engine cannot be installed from here on any machine, so its tests wait for one. */
+/** A container engine cannot be installed from here on any machine, so its tests need an existing one. */
 async function withoutContainers(groups: Group[]): Promise<Group[]> {
   if (!groups.some(({ name }) => name === "containers")) return groups;
   const engine = await tryShell("timeout 10 docker version");

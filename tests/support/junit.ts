@@ -1,5 +1,5 @@
-// What `deno test --junit-path` reports, counted. A `describe` appears there as a test case beside the
-// tests in it, so only those without any below them are counted.
+// Counts the report of `deno test --junit-path`. A `describe` appears there as a test case beside the
+// tests in it, so only cases without any below them are counted.
 
 export type Case = { name: string; file: string; outcome: "passed" | "failed" | "skipped" };
 
@@ -24,7 +24,7 @@ export function count(cases: Case[]): Counts {
   for (const each of cases) {
     const below = cases.filter(({ name }) => name.startsWith(`${each.name} > `));
     if (below.length === 0) counts[each.outcome].push(each.name);
-    // A hook failed: nothing below says so.
+    // A hook failed: no case below reports it.
     else if (each.outcome === "failed" && below.every(({ outcome }) => outcome !== "failed")) {
       counts.failed.push(each.name);
     }

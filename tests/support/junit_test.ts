@@ -11,8 +11,8 @@ function report(...cases: [name: string, body?: string][]): string {
   return `<testsuites><testsuite name="a">${rows.join("\n")}</testsuite></testsuites>`;
 }
 
-describe("the count of a test run", () => {
-  it("leaves out what only holds other tests", () => {
+describe("count()", () => {
+  it("leaves out cases that only hold other tests", () => {
     const xml = report(["a", failed], ["a &gt; b", failed], ["a &gt; b &gt; c"], [
       "a &gt; b &gt; d",
       failed,
@@ -24,12 +24,12 @@ describe("the count of a test run", () => {
     });
   });
 
-  it("counts a group that failed although nothing in it did", () => {
+  it("counts a group that failed although no test in it did", () => {
     const xml = report(["a", failed], ["a &gt; b"]);
     assertEquals(count(parseJUnit(xml)), { passed: ["a > b"], failed: ["a"], skipped: [] });
   });
 
-  it("keeps apart what was skipped, and reads escaped names", () => {
+  it("separates skipped tests, and reads escaped names", () => {
     const xml = report(["&quot;x&quot; &amp; &#39;y&#39;", "<skipped/>"], ["z"]);
     assertEquals(count(parseJUnit(xml)), { passed: ["z"], failed: [], skipped: [`"x" & 'y'`] });
   });

@@ -1,7 +1,7 @@
-// Readers and a writer that go on while something is done to the stack. The writer holds every
-// answered write against a read from elsewhere.
+// Readers and a writer that run while a test disturbs the stack. The writer compares every answered write
+// with a read from elsewhere.
 import type { Stack } from "$src/cli/stack/mod.ts";
-import { Client } from "./client.ts";
+import { CacheStatusClient } from "./client.ts";
 
 export type Load = {
   reads: number[];
@@ -24,17 +24,19 @@ export async function underLoad(
   const over = new AbortController();
   const urls = onlyNginx ? [stack.url] : [stack.url, ...stack.appUrls];
   const reading = Array.from({ length: readers }, async (_, i) => {
-    using client = new Client(i % 2 === 0 ? stack.url : urls[i % urls.length] ?? stack.url);
+    using client = new CacheStatusClient(
+      i % 2 === 0 ? stack.url : urls[i % urls.length] ?? stack.url,
+    );
     for (let turn = i; !over.signal.aborted; turn++) {
       await read(client, PATHS[turn % PATHS.length] ?? "/", load);
       await new Promise((done) => setTimeout(done, pauseMs));
     }
   });
   const writing = (async () => {
-    using writer = new Client(stack.url);
-    const lookers = urls.map((url) => new Client(url));
-    for (let turn = 0; !over.signal.aborted; turn++) await write(writer, lookers, turn, load);
-    for (const looker of lookers) looker[Symbol.dispose]();
+    using writer = new CacheStatusClient(stack.url);
+    const checkers = urls.map((url) => new CacheStatusClient(url));
+    for (let turn = 0; !over.signal.aborted; turn++) await write(writer, checkers, turn, load);
+    for (const checker of checkers) checker[Symbol.dispose]();
   })();
   try {
     await work(load);
@@ -45,7 +47,7 @@ export async function underLoad(
   return load;
 }
 
-async function read(client: Client, path: string, load: Load): Promise<void> {
+async function read(client: CacheStatusClient, path: string, load: Load): Promise<void> {
   const asked = performance.now();
   try {
     const { status } = await client.get(path);
@@ -56,17 +58,22 @@ async function read(client: Client, path: string, load: Load): Promise<void> {
   load.reads.push(performance.now() - asked);
 }
 
-async function write(writer: Client, lookers: Client[], turn: number, load: Load): Promise<void> {
+async function write(
+  writer: CacheStatusClient,
+  checkers: CacheStatusClient[],
+  turn: number,
+  load: Load,
+): Promise<void> {
   const name = `turn ${turn}.`;
   const asked = performance.now();
   const written = await writer.send("PUT", "/items/1", { name });
   load.writes.push(performance.now() - asked);
   if (written.status !== 200) return void load.failed.push(`PUT: ${written.status}`);
   if (written.headers.get("tallybook-visible") === "pending") return void load.pending++;
-  for (const looker of lookers) {
-    const seen = await looker.get(turn % 2 ? "/items" : "/items/1");
+  for (const checker of checkers) {
+    const seen = await checker.get(turn % 2 ? "/items" : "/items/1");
     if (!seen.text.includes(name)) {
-      load.stale.push(`${name} not at ${looker.url}: ${seen.cache} ${seen.text}`);
+      load.stale.push(`${name} not at ${checker.url}: ${seen.cache} ${seen.text}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-// A way to a server that a test can cut and mend, as a network does.
+// A TCP proxy to a server, which a test can cut and mend as a network does.
 import { delay } from "$src/async/delay.ts";
 
 export type Proxy = AsyncDisposable & {
@@ -8,7 +8,7 @@ export type Proxy = AsyncDisposable & {
   mend(): void;
 };
 
-/** `delayMs`: how long what is sent takes, each way. */
+/** `delayMs`: the latency in each direction. */
 export function proxyTo(target: string, delayMs = 0): Proxy {
   const { hostname, port } = new URL(target);
   const open = new Set<Deno.Conn>();
@@ -25,10 +25,10 @@ export function proxyTo(target: string, delayMs = 0): Proxy {
   }
 
   async function accept(from: Deno.Listener): Promise<void> {
-    for await (const near of from) void carry(near).catch(() => undefined);
+    for await (const near of from) void forward(near).catch(() => undefined);
   }
 
-  async function carry(near: Deno.Conn): Promise<void> {
+  async function forward(near: Deno.Conn): Promise<void> {
     open.add(near);
     const far = await Deno.connect({ hostname, port: Number(port) });
     open.add(far);

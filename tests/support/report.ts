@@ -1,4 +1,4 @@
-// What a trial measured, for whoever reads the output of the run.
+// Prints a trial's measurements to the output of the run.
 export function report(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }

@@ -1,5 +1,5 @@
-// The service as src/main.ts opens it, in this process: on a database and a Redis of its own, as the
-// role it runs as in production, behind a real socket.
+// The service as src/main.ts opens it, in this process: on a database and a Redis of its own, under the
+// role of production, behind a real socket.
 import { Redis } from "ioredis";
 import { createApp } from "$src/app.ts";
 import { type Config, parseConfig, type Settings } from "$src/config/config.ts";
@@ -14,7 +14,7 @@ import { migrate } from "$src/store/migrate.ts";
 import { type ManagedProcess, ProcessGroup } from "$src/cli/stack/mod.ts";
 import { createRedis } from "$src/cli/stack/redis.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
-import { Client } from "./api.ts";
+import { ApiClient } from "./api.ts";
 import { freshDatabase } from "./database.ts";
 
 export const ADMIN_TOKEN = "the-admin-token-of-tests";
@@ -24,8 +24,8 @@ export type Replica = AsyncDisposable & {
   url: string;
   config: Config;
   services: Services;
-  client(): Client;
-  admin(): Client;
+  client(): ApiClient;
+  admin(): ApiClient;
 };
 
 export type Place = AsyncDisposable & {
@@ -88,7 +88,7 @@ export async function openService(
   };
 }
 
-/** A Redis of its own, closed with what it was opened in. */
+/** A Redis of its own, closed with the stack it was opened in. */
 export async function ownRedis(opened: AsyncDisposableStack) {
   const keeper = opened.use(await ProcessGroup.open());
   const { part, url } = await createRedis(keeper, await serverUser(), () => {});
@@ -120,8 +120,8 @@ async function openReplica(settings: Settings): Promise<Replica> {
     url,
     config,
     services,
-    client: () => new Client(url),
-    admin: () => new Client(url, ADMIN_TOKEN),
+    client: () => new ApiClient(url),
+    admin: () => new ApiClient(url, ADMIN_TOKEN),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   };
 }

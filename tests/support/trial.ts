@@ -1,5 +1,5 @@
-// Trials that `deno task test:long` runs in their long form. Each says that it is there when its file is
-// loaded and what came of it when it is over, so that the table at the end of the run names them all.
+// Trials that `deno task test:long` runs in their long form. Each reports when its file is loaded and when
+// it ends, so that the table at the end of the run lists them all.
 import { LONG } from "./rounds.ts";
 import { report } from "./report.ts";
 
@@ -13,7 +13,7 @@ export type Trial = {
 
 export type Figure = (text: string) => void;
 
-/** The body of an `it`: its figures are printed as they are known, and once more in the table. */
+/** The body of an `it`: its figures are printed as they are measured, and once more in the table. */
 export function trial(
   name: string,
   seed: number | undefined,
@@ -44,14 +44,14 @@ function keep(trial: Trial): void {
   Deno.writeTextFileSync(path, `${JSON.stringify(trial)}\n`, { append: true });
 }
 
-/** The last word on each, in the order they came. */
+/** The last report of each trial, in order of arrival. */
 export function trialsIn(text: string): Trial[] {
   const found = new Map<string, Trial>();
   for (const line of text.split("\n")) {
     if (line === "") continue;
     const trial: Trial = JSON.parse(line);
     const known = found.get(trial.name);
-    // A file that is run again says once more that its trials are there.
+    // A file that is run again announces its trials once more.
     if (!known || trial.outcome !== "not run") found.set(trial.name, trial);
   }
   return [...found.values()];

@@ -8,18 +8,18 @@ describe("the table of trials", () => {
   const there: Trial = { name: "the herd", seed: 7, figures: [], outcome: "not run" };
   const passed: Trial = { ...there, figures: ["10,000 voters", "11 s"], outcome: "passed" };
 
-  it("has the last word on each, in the order they came", () => {
+  it("has the last report of each trial, in order of arrival", () => {
     const other: Trial = { name: "memory", figures: [], outcome: "not run" };
     const failed: Trial = { ...there, outcome: "failed", seconds: 3 };
     assertEquals(trialsIn(lines([there, other, failed, there, passed])), [passed, other]);
   });
 
-  it("keeps the failure of one that was begun again and did not come to an end", () => {
+  it("keeps the failure of a trial that was started again and did not finish", () => {
     const failed: Trial = { ...there, outcome: "failed" };
     assertEquals(trialsIn(lines([there, failed, there])), [failed]);
   });
 
-  it("shows each in a row, its figures one below the other", () => {
+  it("shows each trial in a row, its figures one below the other", () => {
     assertEquals(
       trialTable([passed]),
       [

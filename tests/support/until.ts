@@ -1,2 +1,2 @@
-// Tests wait for what they need, with a deadline; they never sleep for luck.
+// Tests wait for conditions, with a deadline; they never sleep for luck.
 export { waitFor } from "$src/async/wait_for.ts";

@@ -1,21 +1,21 @@
-// A way from the service to where Nginx takes requests to raise page versions, which a test can cut, or
-// hold a request back on. Started before the stack, whose Nginx it leads to once there is one.
+// A proxy from the service to the Nginx port where page versions are raised. A test can cut it or hold a
+// request back. Started before the stack, whose Nginx becomes its target.
 
 export type VersionsProxy = AsyncDisposable & {
   /** For NGINX_URL. */
   url: string;
   /** The inside address of the Nginx behind it. */
   target: string | undefined;
-  /** No request gets through. */
+  /** While true, no request gets through. */
   isCut: boolean;
-  /** How often everything was raised. */
+  /** How often every version was raised. */
   raisedAll: number;
-  /** What a request waits for before it is passed on, or is lost. */
+  /** Awaited before a request is forwarded, or lost. */
   before: (body: string) => Promise<void | "lose"> | void;
 };
 
 export function versionsProxy(): VersionsProxy {
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, carry);
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, forward);
   const proxy: VersionsProxy = {
     url: `http://127.0.0.1:${server.addr.port}`,
     target: undefined,
@@ -25,7 +25,7 @@ export function versionsProxy(): VersionsProxy {
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 
-  async function carry(request: Request): Promise<Response> {
+  async function forward(request: Request): Promise<Response> {
     const body = await request.text();
     const isLost = await proxy.before(body) === "lose";
     if (isLost || proxy.isCut || proxy.target === undefined) {
@@ -40,7 +40,7 @@ export function versionsProxy(): VersionsProxy {
       if (body === "*") proxy.raisedAll++;
       return new Response(await answer.text(), { status: answer.status });
     } catch (error) {
-      // Nginx is not there just now.
+      // Nginx is not running at the moment.
       return new Response(String(error), { status: 502 });
     }
   }

@@ -14,13 +14,13 @@ async function nginxProgress(sql: Sql): Promise<{ offset: number; lookups: unkno
   return row;
 }
 
-/** A line as nginx.conf has Nginx write it. */
+/** A line as nginx.conf makes Nginx write it. */
 function line(of: Record<string, unknown> = {}): string {
   const facts = { method: "GET", uri: "/", status: 200, cache: "HIT", type: "text/html" };
   return `${JSON.stringify({ id: ++made, ...facts, wish: "html", ...of })}\n`;
 }
 
-describe("the follower of the access log", () => {
+describe("the access log reader", () => {
   let service: Service;
   let dir: string;
   let path: string;
@@ -43,7 +43,7 @@ describe("the follower of the access log", () => {
   const views = (page = "/") => viewsOf(service.services.sql, page);
   const write = (...lines: string[]) => Deno.writeTextFile(path, lines.join(""), { append: true });
 
-  it("counts views of pages by people, and nothing that is no page", async () => {
+  it("counts views of pages by people, and no other requests", async () => {
     const before = await views();
     await write(
       line(),
@@ -66,7 +66,7 @@ describe("the follower of the access log", () => {
     ]);
   });
 
-  it("waits for the rest of a line that is not all there", async () => {
+  it("waits for the rest of an incomplete line", async () => {
     const before = await views();
     const [whole, late] = [line(), line()];
     await write(whole, late.slice(0, 20));
@@ -77,7 +77,7 @@ describe("the follower of the access log", () => {
     assertEquals(await views() - before, 2);
   });
 
-  it("counts nothing twice if it dies after the views are written, wherever the next one ends", async () => {
+  it("counts nothing twice when it dies after writing the views, wherever its successor ends", async () => {
     const { sql } = service.services;
     const before = await views();
     await write(line());
@@ -95,7 +95,7 @@ describe("the follower of the access log", () => {
     assertEquals(await nginxCounts(sql), [{ kind: "/", hits: 4, misses: 0 }]);
   });
 
-  it("finishes the files that were rotated away before it begins the new one", async () => {
+  it("finishes rotated files before it begins the new one", async () => {
     const before = await views();
     await write(line());
     await accessLog.follow();

@@ -1,19 +1,19 @@
-// A way from Nginx to the app on which answers can be held back, each as a test says.
+// A proxy from Nginx to the app that can hold back each response, as a test says.
 
-export type SlowWay = AsyncDisposable & { port: number; held: number };
+export type DelayProxy = AsyncDisposable & { port: number; held: number };
 
-/** How long to hold back the answer to a request. */
+/** How many milliseconds to hold back the response to a request. */
 export type HoldBack = (request: Request) => number;
 
-export function slowWay(target: string, holdBack: HoldBack): SlowWay {
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, carry);
-  const way = {
+export function delayProxy(target: string, holdBack: HoldBack): DelayProxy {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, forward);
+  const proxy = {
     port: server.addr.port,
     held: 0,
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 
-  async function carry(request: Request): Promise<Response> {
+  async function forward(request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
     const ms = holdBack(request);
     const answer = await fetch(target + pathname + search, {
@@ -25,11 +25,11 @@ export function slowWay(target: string, holdBack: HoldBack): SlowWay {
     const { status, headers } = answer;
     const body = await answer.arrayBuffer();
     if (ms > 0) {
-      way.held++;
+      proxy.held++;
       await new Promise((done) => setTimeout(done, ms));
     }
     return new Response([204, 304].includes(status) ? null : body, { status, headers });
   }
 
-  return way;
+  return proxy;
 }
