@@ -74,12 +74,12 @@ function allowedAt(path: string): string[] {
   return patterns.find(({ pattern }) => pattern.test(path))?.methods ?? [];
 }
 
-/** Where no call is: an address that there is not, or a method that is not for it. */
+/** Answers 404 for an unknown path, 405 for a path that does not support the method. */
 function notFoundOrNotAllowed(c: Context): Response {
   const allow = allowedAt(c.req.path);
   if (allow.length === 0) throw new AppError("not_found", `no such address: ${c.req.path}`);
   if (c.req.method === "OPTIONS") return preflight(c, allow);
-  throw new AppError("not_allowed", `${c.req.method} is not for this address`, { allow });
+  throw new AppError("not_allowed", `${c.req.method} is not supported here`, { allow });
 }
 
 function preflight(c: Context, methods: string[]): Response {
