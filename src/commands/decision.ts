@@ -1,4 +1,4 @@
-// What a command decides: which streams grow by which events, relying on what.
+// The result of a command: the events to append, and the versions and deadline they depend on.
 import type { NewEvent } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import type { Guard, StreamAppend } from "../store/appender.ts";
@@ -10,17 +10,17 @@ export type Decision = {
   erase?: string[];
 };
 
-/** The version a caller saw, from If-Match: a list, or any that exists. */
+/** The versions in If-Match, or "any" for `*`. */
 export type IfMatch = number[] | "any" | undefined;
 
 export function checkMatch(version: number, ifMatch: IfMatch): void {
   if (ifMatch === undefined || ifMatch === "any" || ifMatch.includes(version)) return;
-  throw new AppError("stale", `changed since you read it: version ${version} now`);
+  throw new AppError("stale", `changed since you read it: now at version ${version}`);
 }
 
 export function appendTo(stream: string, expected: number, ...events: NewEvent[]): Decision {
   return { streams: [{ stream, expected: expected === 0 ? "none" : expected, events }] };
 }
 
-/** Nothing to write: the state already is what was asked for. */
+/** Appends nothing: the state already is as requested. */
 export const NO_CHANGE: Decision = { streams: [] };
