@@ -1,6 +1,6 @@
-# Four stages. nginx is what stands before the service; build fetches what the code depends on, test
-# refuses code that does not hold, and the last one holds what was tested and nothing else. For the legacy
-# builder as well as for BuildKit; the legacy one builds every stage up to its target, so nginx is first.
+# Four stages: nginx is the proxy's image; build fetches dependencies; test fails the build if a check or a
+# test fails; the last one contains only what was tested. Works with BuildKit and the legacy builder, which
+# builds every stage up to its target, so nginx is first.
 
 # The same packages as in the tests. nginx.conf and nginx.sh are mounted.
 FROM debian:bookworm-slim AS nginx
@@ -16,10 +16,10 @@ CMD ["sh", "/etc/tallybook/nginx.sh"]
 FROM denoland/deno:2.9.6 AS build
 WORKDIR /app
 ENV DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
-# Certificates, as PEM text, of a proxy that stands between this machine and the package registry.
+# PEM certificates of a TLS-inspecting proxy between this machine and the package registry.
 ARG EXTRA_CA=
-# Dependencies first: a change of source comes after these layers and fetches nothing. What runs in
-# production has a folder of its own, without the tools of the tests and the embedded database.
+# Dependencies first, so that a change of the source reuses these layers. Production has a dependency folder
+# of its own, without the test tools and the embedded database.
 COPY deno.json deno.lock ./
 COPY src/cli/deploy/slim.ts /slim/
 RUN fetch() { if [ -n "$EXTRA_CA" ]; then DENO_CERT=/tmp/ca.pem deno "$@"; else deno "$@"; fi; } \
@@ -33,7 +33,7 @@ COPY . .
 FROM build AS test
 RUN deno fmt --check && deno lint && deno check
 RUN deno task test:pure
-# What is left out is for machines without containers.
+# src/cli/stack is for machines without containers.
 RUN mkdir /tested \
   && cp -r events migrations projections src /slim/deno.json /slim/deno.lock /tested/ \
   && rm -r /tested/src/cli/stack /tested/src/cli/stack.ts
@@ -42,10 +42,10 @@ FROM denoland/deno:2.9.6
 WORKDIR /app
 ENV DENO_DIR=/deno-dir DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1 PORT=8000
 COPY --from=build /slim/deno-dir /deno-dir
-# From the test stage, so that there is no image without it, under either builder.
+# From the test stage, so that neither builder can skip it.
 COPY --from=test /tested ./
-# Compiled beforehand, for the file system is read-only when it runs. A new volume takes over owner and
-# mode of the folder that it is mounted on; 101 is Nginx.
+# Compiled now, because the file system is read-only at run time. A new volume inherits the owner and mode of
+# the folder that it is mounted on; 101 is Nginx.
 RUN deno cache --quiet --frozen --no-check src/main.ts src/cli/*.ts src/cli/deploy/*.ts \
   && chown root: /deno-dir && install -d -o 101 -g 101 /var/log/tallybook \
   && install -d -o deno -g deno -m 0700 backups data \
@@ -56,6 +56,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=3 \
   CMD ["deno", "run", "--quiet", "--cached-only", "--frozen", "--allow-env", "--allow-net", \
   "--allow-read", "--allow-sys=networkInterfaces", "src/cli/deploy/health.ts"]
-# As in deno.json; why is said in src/cli/stack/app.ts.
+# The same flags as in deno.json; src/cli/stack/app.ts gives the reason.
 CMD ["sh", "src/cli/deploy/run.sh", "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60", \
   "src/main.ts"]

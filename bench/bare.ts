@@ -1,12 +1,12 @@
-// The limit for what goes over HTTP: Hono that parses, keeps a vote where it is given a database, answers
-// the same bytes, and does nothing else.
+// The baseline of figures over HTTP: Hono parses, inserts a vote if it is given a database, and answers the
+// same bytes as the service.
 import { Hono } from "hono";
 
 const [port, votePath = "", pagePath = "", databaseUrl] = Deno.args;
 const vote = JSON.parse(await Deno.readTextFile(votePath));
 const page = await Deno.readTextFile(pagePath);
 const headers = { "content-type": "application/json" };
-// Loaded only then: bench start measures what the handler alone takes.
+// Imported only if needed, because bench start measures the start of the handler alone.
 const insert = databaseUrl && await (await import("./bare_votes.ts")).openVotes(databaseUrl);
 
 const app = new Hono();

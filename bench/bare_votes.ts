@@ -1,9 +1,9 @@
-// The least that a durable vote costs: an insert in group commit, and nothing else.
+// The minimum cost of a durable vote: an insert in group commit.
 import { connect } from "$src/connections/postgres.ts";
 
 type Waiting = { option: string; done: () => void; failed: (error: unknown) => void };
 
-/** Resolves when the vote is durable; what comes while an insert is under way goes into the next. */
+/** Resolves when the vote is durable. Votes that arrive during an insert go into the next one. */
 export async function openVotes(databaseUrl: string): Promise<(option: string) => Promise<void>> {
   const sql = connect(databaseUrl, { max: 1 });
   await sql`

@@ -1,4 +1,4 @@
-// The figures that have a goal, drawn from what the benchmarks kept: bench/results/chart.svg.
+// Draws the figures that have a goal, from the results of the benchmarks, as bench/results/chart.svg.
 import type { Figure } from "./figures.ts";
 
 const FOLDER = new URL("results/", import.meta.url);

@@ -1,5 +1,5 @@
-// One client of HTTP on one kept connection, without what `fetch` costs: at a few milliseconds a
-// request the client must not be what is measured.
+// An HTTP client on one persistent connection, cheaper than `fetch`: at a few milliseconds per request, the
+// client's cost must not dominate the measurement.
 import { AppError } from "$src/errors.ts";
 
 export type Request = { method: string; path: string; accept?: string; body?: string };
@@ -20,7 +20,7 @@ export class Connection implements Disposable {
     return new Connection(await Deno.connect({ hostname, port: Number(port) }));
   }
 
-  /** Resolves with the status once the whole answer is here. */
+  /** Resolves with the status when the whole answer has arrived. */
   async ask({ method, path, accept = "application/json", body = "" }: Request): Promise<number> {
     const head = [
       `${method} ${path} HTTP/1.1`,
@@ -46,13 +46,13 @@ export class Connection implements Disposable {
       end = text.indexOf(HEAD_END);
     }
     const length = text.slice(0, end).match(/\r\nContent-Length: (\d+)/i)?.[1];
-    if (length === undefined) throw new AppError("unavailable", `${path}: without a length`);
+    if (length === undefined) throw new AppError("unavailable", `${path}: no Content-Length`);
     const last = end + HEAD_END.length + Number(length);
     while (text.length < last) text += await this.#read(path);
     return Number(text.slice(9, 12));
   }
 
-  /** As Latin-1, so that a character is a byte. */
+  /** Decodes Latin-1, so that one character is one byte. */
   async #read(path: string): Promise<string> {
     const size = await this.#conn.read(this.#chunk);
     if (size === null) throw new AppError("unavailable", `${path}: the connection ended`);

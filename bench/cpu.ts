@@ -1,10 +1,10 @@
-// What work costs in time of the processor: unlike its rate, it hardly bends with what else the machine
-// does. Deno itself may read nothing below /proc unless it may do everything.
+// Measures work in processor time, which other load on the machine affects much less than a rate. Uses `sh`,
+// because Deno reads /proc only with all permissions.
 import { shell } from "$src/cli/stack/shell.ts";
 
 export type Process = { pid?: number };
 
-/** Microseconds of each one for everything done, of these processes and their children. */
+/** Microseconds per unit of work, for each group of processes with their children. */
 export async function cost(
   processes: Record<string, Process[]>,
   work: () => Promise<number>,
@@ -40,7 +40,7 @@ async function ticks(processes: Record<string, Process[]>): Promise<Record<strin
   );
 }
 
-/** In user mode and in the kernel, its own and that of children which have ended: proc(5), 14 to 17. */
+/** User and kernel time of the process and of its ended children: proc(5), fields 14 to 17. */
 function spentOf(fields: string[]): number {
   return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
 }

@@ -1,4 +1,5 @@
-// What every benchmark does with its measurements: ours and the limit in turns, medians, a table, JSON.
+// Common to all benchmarks: measures the service and its limit alternately, takes medians, reports a table
+// and JSON.
 import { print } from "$src/cli/run.ts";
 
 export type Figure = {
@@ -7,7 +8,7 @@ export type Figure = {
   ours: number;
   limit: { name: string; value: number };
   ratio: number;
-  /** What the ratio must be at least, or at most. */
+  /** The ratio must be at least `goal`, or at most `most`. */
   goal?: number;
   most?: number;
 };
@@ -17,9 +18,9 @@ export type Pair = {
   unit: string;
   goal?: number;
   rounds?: number;
-  /** Into how many turns a round is cut. */
+  /** Number of alternations in a round. */
   turns?: number;
-  /** Both answer a rate. */
+  /** This and `limit.measure` return a rate. */
   ours: () => Promise<number>;
   limit: { name: string; measure: () => Promise<number> };
 };
@@ -28,8 +29,8 @@ const ROUNDS = 3;
 const GOAL_MB = 200;
 
 /**
- * In turns, so that a slow minute of the machine slows both. The ratio is the median of the rounds' own:
- * two neighbours in time differ less by what else the machine does than the medians of all rounds.
+ * Alternates, so that a slow minute of the machine slows both. The ratio is the median of the rounds'
+ * ratios: other load differs less between two neighbouring measurements than between medians of all rounds.
  */
 export async function measure(
   { name, unit, goal, rounds = ROUNDS, turns = 1, ours, limit }: Pair,
@@ -61,7 +62,7 @@ export async function rateOf(work: () => Promise<number>): Promise<number> {
   return done / ((performance.now() - started) / 1000);
 }
 
-/** Design, section 9: for the app under load and for a replay alike. */
+/** The memory goal of the design, section 9, for the app under load and for a replay. */
 export function memoryFigure(name: string, megabytes: number): Figure {
   const limit = { name: "allowed", value: GOAL_MB };
   return { name, unit: "MB", ours: megabytes, limit, ratio: megabytes / GOAL_MB, most: 1 };
@@ -91,7 +92,7 @@ export async function report(
   await print(`${table(rows)}\n`);
   const folder = new URL("results/", import.meta.url);
   await Deno.mkdir(folder, { recursive: true });
-  // What else the machine did: a ratio bends when more processes want a core than there are cores.
+  // The load shows how far to trust a ratio: it changes when more processes are runnable than cores exist.
   const load = Deno.loadavg().map((average) => average.toFixed(1)).join(" ");
   const machine = { load, deno: Deno.version.deno, cores: navigator.hardwareConcurrency, ...about };
   const kept = { bench, at: new Date().toISOString(), machine, rounds: ROUNDS, figures };

@@ -1,6 +1,6 @@
-// deno task bench growth [entries]: whether anything gets slower as the log grows. The same service on
-// three databases at once, with a thousand, a hundredth and all of so many entries, users and votes,
-// asked in turns; each read follows a write, so that no cache answers it.
+// deno task bench growth [entries]: measures whether anything gets slower as the log grows. The service runs
+// on three databases, with 1000, a tenth and all of the given number of entries, users and votes, and
+// each gets requests in turn. Each read follows a write, so that no cache answers it.
 import { type Servers, startServers } from "$src/cli/stack/mod.ts";
 import { createApp } from "$src/cli/stack/app.ts";
 import { say } from "$src/cli/run.ts";
@@ -38,7 +38,7 @@ export async function benchGrowth([given]: string[]): Promise<void> {
   ]);
 }
 
-/** One database that grows, and a copy of it as it was at each size. */
+/** Grows one database, and copies it at each size. */
 async function grow(servers: Servers, tasks: Tasks, entries: number[]): Promise<Size[]> {
   const sizes: Size[] = [];
   tasks.env.DATABASE_URL = servers.databaseUrl;
@@ -186,7 +186,7 @@ function slowdowns(sizes: Size[], times: Times[]): Figure[] {
   });
 }
 
-/** Ten times the events in ten times the time. */
+/** Ten times the events should take ten times as long. */
 function linear(sizes: Size[]): Figure[] {
   const [some, all] = sizes.slice(-2);
   if (!some || !all) return [];

@@ -1,5 +1,5 @@
-// Voters who arrive all at once through Nginx, each a new one: so many connections, each with so many
-// votes sent in one go, so that the client is not what is measured.
+// New voters who arrive all at once through Nginx. Each connection pipelines many votes in one write, so
+// that the client's cost does not dominate the measurement.
 import type { Stack } from "$src/cli/stack/mod.ts";
 import { AppError } from "$src/errors.ts";
 
@@ -30,7 +30,7 @@ const REQUEST = [
   BODY,
 ].join("\r\n");
 
-/** How many of its votes were answered with 201. */
+/** The number of votes that were answered with 201. */
 async function voteOn(connection: Deno.Conn, votes: number): Promise<number> {
   using _ = connection;
   const sent = new TextEncoder().encode(REQUEST.repeat(votes));
@@ -43,7 +43,7 @@ async function voteOn(connection: Deno.Conn, votes: number): Promise<number> {
     if (length === null) throw new AppError("unavailable", `closed after ${answered} answers`);
     rest += decoder.decode(chunk.subarray(0, length), { stream: true });
     const lines = rest.split("HTTP/1.1 ");
-    // The last one may not have its status yet.
+    // The status of the last answer may not have arrived yet.
     rest = lines.pop() ?? "";
     if (/^\d{3}/.test(rest)) {
       lines.push(rest.slice(0, 3));

@@ -1,5 +1,4 @@
-// What goes over HTTP, beside a handler that does the least, a file that Nginx serves, and Nginx' plain
-// cache.
+// Requests over HTTP, compared with a minimal handler, a static file from Nginx, and Nginx's plain cache.
 import { ensureTools, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { say } from "$src/cli/run.ts";
 import { connect } from "$src/connections/postgres.ts";
@@ -11,10 +10,10 @@ import { startPlainNginx } from "./plain_nginx.ts";
 import { requestsPerSecond } from "./wrk.ts";
 
 const SECONDS = 4;
-// An alternation is cut into turns of a second: the two that are compared differ by a few microseconds.
+// Short turns of a second, because the two that are compared differ by only a few microseconds.
 const HITS = { rounds: 5, turns: 4 };
 const HIT_SECONDS = 1;
-// A thousand reads a second of the page that each batch of votes changes.
+// 1000 reads per second of the page that each batch of votes changes.
 const READERS = 100;
 const READER_PAUSE_MS = 100;
 
@@ -96,7 +95,7 @@ async function withReaders(url: string, votes: () => Promise<number>): Promise<n
   return rate;
 }
 
-/** The most that the app has had since; looked at twice a second. */
+/** The app's highest resident memory from now on, sampled twice a second. */
 function watchMemory(pid: number): () => Figure {
   let most = 0;
   const timer = setInterval(async () => most = Math.max(most, await residentMegabytes(pid)), 500);

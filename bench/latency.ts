@@ -1,5 +1,5 @@
-// How long a vote takes with one, two, four and eight Nginx before the service, each of which must have
-// forgotten the poll's pages before the vote is answered: one stack each, in turns, one voter at a time.
+// The latency of a vote with one, two, four and eight Nginx before the service: each must invalidate the
+// poll's pages before the vote is answered. One stack for each, in turn, one voter at a time.
 import { say } from "$src/cli/run.ts";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { AppError } from "$src/errors.ts";
@@ -25,7 +25,7 @@ export async function voteLatency(): Promise<Figure[]> {
     all.push({ nginxes, stack, ms: [], micros: [] });
   }
   for (let round = 0; round < ROUNDS; round++) {
-    // Each begins as often as the others: what one leaves behind slows all of them alike.
+    // Each stack is first equally often, so that after-effects of one slow all of them alike.
     const first = round % all.length;
     for (const one of [...all.slice(first), ...all.slice(0, first)]) await measureRound(one);
   }
@@ -40,7 +40,7 @@ async function measureRound({ stack, ms, micros }: Measured): Promise<void> {
   micros.push(spent.app ?? 0);
 }
 
-/** Milliseconds of each, through the first Nginx; each is a new voter's. */
+/** Milliseconds of each vote, through the first Nginx; each voter is new. */
 async function votesOn({ url }: Stack, votes: number): Promise<number[]> {
   using voter = await Connection.open(url);
   const ms: number[] = [];

@@ -1,4 +1,4 @@
-// What a figure over HTTP is held against: a handler that does the least, and a file that Nginx serves.
+// The baselines of figures over HTTP: a minimal handler, and a static file from Nginx.
 import { freePort, type Stack } from "$src/cli/stack/mod.ts";
 import { ManagedProcess } from "$src/cli/stack/managed_process.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
@@ -15,7 +15,7 @@ async function post(url: string, body: string): Promise<string> {
   return await answer.text();
 }
 
-/** Its two answers are those that the service gives; its votes are in the same PostgreSQL. */
+/** It gives the same two answers as the service, and stores votes in the same PostgreSQL. */
 export async function startBare(stack: Stack): Promise<{ url: string; part: ManagedProcess }> {
   const [app = ""] = stack.appUrls;
   for (let n = 0; n < ENTRIES; n++) {
@@ -41,7 +41,7 @@ export async function startBare(stack: Stack): Promise<{ url: string; part: Mana
   return { url: `http://127.0.0.1:${port}`, part };
 }
 
-/** Nginx with nothing but its defaults, as many workers, and a log. */
+/** Nginx with default settings, the same number of workers, and an access log. */
 export async function startFiles(stack: Stack): Promise<string> {
   const port = freePort();
   const user = await serverUser();

@@ -1,4 +1,4 @@
-// How much memory a process has. Deno itself may read nothing below /proc unless it may do everything.
+// The resident memory of a process. Uses `sh`, because Deno reads /proc only with all permissions.
 import { shell } from "$src/cli/stack/shell.ts";
 
 export async function residentMegabytes(pid: number): Promise<number> {

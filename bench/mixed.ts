@@ -1,5 +1,5 @@
-// Sixteen clients who read and write through Nginx, 95 to 5, twenty pages: what its access log says of
-// hits, and how long writes take.
+// Sixteen clients read and write twenty pages through Nginx, 95 to 5. Measures the hit rate from its access
+// log, and the time of writes.
 import { shell } from "$src/cli/stack/shell.ts";
 import type { Stack } from "$src/cli/stack/mod.ts";
 import { AppError } from "$src/errors.ts";
@@ -17,7 +17,7 @@ const USERS = 7;
 const ITEMS = 7;
 const POLLS = 6;
 
-/** What each page is read as: half of them as HTML, half as JSON; or each as both. */
+/** "one": half of the pages are read as HTML, half as JSON; "both": each page is read as both. */
 type Forms = "one" | "both";
 
 type Kept = Line & { seconds: number };
@@ -31,9 +31,9 @@ export async function mixedClients(stack: Stack): Promise<Figure[]> {
   const both = await during("both", SECONDS, PAUSE_MS);
   const pressed = await during("one", SECONDS);
   return [
-    // A write ends one stored answer here, and its next reader is the miss: 19 of 20 reads are left.
+    // A write invalidates one stored answer, whose next read is a miss: 19 of 20 reads can be hits.
     { ...hitRate("each page in one form", paced), goal: GOAL_HITS },
-    // Here it ends two, whichever is read next: 19 of 21 are left.
+    // Here a write invalidates two stored answers: 19 of 21 reads can be hits.
     hitRate("each page in both forms", both),
     { ...writeTime("with pauses", paced), most: 1 },
     { ...writeTime("without a pause", pressed), most: 1 },
@@ -65,7 +65,7 @@ function writeTime(what: string, lines: Kept[]): Figure {
   };
 }
 
-/** Answers the ids of the polls; users and items are the first ones. */
+/** Returns the ids of the polls; users and items have the first ids. */
 async function makePages({ url, secrets }: Stack): Promise<number[]> {
   const send = async (path: string, body: unknown): Promise<number> => {
     const headers = {
@@ -92,7 +92,7 @@ async function makePages({ url, secrets }: Stack): Promise<number[]> {
 
 type Mix = { polls: number[]; forms: Forms; seconds: number; pauseMs: number };
 
-/** What Nginx wrote down of it. */
+/** The lines of Nginx's access log for this load. */
 async function mixed({ url, accessLog }: Stack, mix: Mix): Promise<Kept[]> {
   const before = (await readLog(accessLog)).length;
   const path = await Deno.makeTempFile({ prefix: "tallybook-", suffix: ".lua" });
@@ -106,7 +106,7 @@ async function mixed({ url, accessLog }: Stack, mix: Mix): Promise<Kept[]> {
     await Deno.remove(path);
   }
   const lines = (await readLog(accessLog)).slice(before) as Kept[];
-  // 499: wrk goes at the end without waiting for what is under way.
+  // 499: wrk closes its connections at the end without waiting for answers.
   const ended = lines.filter(({ status }) => status !== 499);
   const failed = ended.find(({ status }) => status >= 400);
   if (failed) throw new AppError("unavailable", `${failed.uri}: ${failed.status}`);

@@ -1,5 +1,5 @@
-// deno task bench [NAME [ARGUMENT]]: measures one part beside its limit, or all of them one after the
-// other; prints tables, keeps them as JSON, and draws them.
+// deno task bench [NAME [ARGUMENT]]: runs one benchmark, or all of them in sequence; prints tables, stores
+// them as JSON, and draws the chart.
 import { run, say } from "$src/cli/run.ts";
 import { AppError } from "$src/errors.ts";
 import { drawChart } from "./chart.ts";

@@ -1,6 +1,6 @@
-// The limit for a HIT: our own nginx.conf with the versions taken out, and nothing else. Nginx, workers,
-// headers, maps, log format, compression, open files, life of an entry and the answer itself are the
-// same; what differs is Lua and the version in the key.
+// The baseline of a HIT: our own nginx.conf without the page versions. Nginx, workers, headers, maps, log
+// format, compression, open files, life of an entry and the answer itself are the same; only Lua and the
+// version in the key are missing.
 import { createNginx } from "$src/cli/stack/nginx.ts";
 import { freePort, type Stack } from "$src/cli/stack/mod.ts";
 import { serverUser } from "$src/cli/stack/user.ts";
@@ -17,7 +17,7 @@ const VERSIONS: [what: RegExp, instead: string][] = [
   [/ {4}location = \/versions \{[\s\S]*?\n {4}}\n/g, ""],
 ];
 
-/** Before the stack's own app; its entries end by their life alone. */
+/** A second Nginx before the stack's own app, whose entries only expire. */
 export async function startPlainNginx(stack: Stack): Promise<string> {
   const root = `${stack.dir}/plain`;
   await Deno.mkdir(root);
@@ -40,7 +40,7 @@ export async function startPlainNginx(stack: Stack): Promise<string> {
 function withoutVersions(own: string): string {
   const plain = VERSIONS.reduce((text, [what, instead]) => {
     const shorter = text.replace(what, instead);
-    if (shorter === text) throw new AppError("conflict", `nothing in nginx.conf is like ${what}`);
+    if (shorter === text) throw new AppError("conflict", `nginx.conf does not match ${what}`);
     return shorter;
   }, own);
   const left = plain.match(/^[^#\n]*(lua|page_version|unversioned).*$/m)?.[0];

@@ -1,5 +1,5 @@
-// deno task bench profile: what stands between a request and the bare handler. The processor's time of
-// each process a request, and where the app spends its own.
+// deno task bench profile: compares the processor time of a request with that of the bare handler, for each
+// process, and breaks the app's time down by area.
 import { say } from "$src/cli/run.ts";
 import {
   ensureTools,
@@ -67,7 +67,7 @@ async function profiled(stack: Stack, load: Load, bare: ManagedProcess): Promise
 type Node = { id: number; callFrame: { functionName: string; url: string } };
 type Profile = { nodes: Node[]; samples: number[]; timeDeltas: number[] };
 
-/** How the app's time parts over what it does, the largest first. */
+/** The share of each area in the app's time, the largest first. */
 async function sharesOf(
   { dir }: Stack,
   app: ManagedProcess,
@@ -87,7 +87,7 @@ async function sharesOf(
     if (area) times.set(area, (times.get(area) ?? 0) + Math.max(0, profile.timeDeltas[i] ?? 0));
   });
   const total = times.values().reduce((sum, time) => sum + time, 0);
-  if (total === 0) throw new AppError("unavailable", "the profiler saw nothing");
+  if (total === 0) throw new AppError("unavailable", "the profile has no samples");
   return [...times].map(([area, time]): [string, number] => [area, time / total])
     .sort(([, a], [, b]) => b - a);
 }
@@ -106,7 +106,7 @@ const AREAS: [RegExp, string][] = [
   [/ext:|node:/, "timers, sockets and hashes in Deno"],
 ];
 
-/** Undefined for what is no work of the app's, or the profiler's own. */
+/** Undefined for idle time and for the profiler's own work. */
 function areaOf({ callFrame: { functionName, url } }: Node): string | undefined {
   if (functionName === "(garbage collector)") return "garbage collection";
   if (/^\((idle|root)\)$/.test(functionName)) return undefined;

@@ -1,4 +1,4 @@
-// The service under the CPU profiler: from SIGUSR1 to SIGUSR2, and kept as DATA_DIR/profile.json.
+// Runs the service with the CPU profiler on from SIGUSR1 to SIGUSR2; writes DATA_DIR/profile.json.
 import { Session } from "node:inspector";
 
 const session = new Session();

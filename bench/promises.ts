@@ -1,6 +1,6 @@
-// deno task bench promises [rounds]: what must hold whatever the speed. Write and read from elsewhere,
-// over and over, with two replicas behind Nginx; ten thousand voters at once; sixteen mixed clients; and
-// what a vote takes with more than one Nginx.
+// deno task bench promises [rounds]: measures the promises that must hold at any speed. Repeats a write and a
+// read by another client, with two replicas behind Nginx; then ten thousand voters at once, sixteen mixed
+// clients, and the latency of a vote with more than one Nginx.
 import { say } from "$src/cli/run.ts";
 import { ensureTools, type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { connect } from "$src/connections/postgres.ts";

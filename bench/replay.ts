@@ -1,5 +1,5 @@
-// deno task bench replay [events]: a million mixed events replayed while votes arrive, beside a cursor
-// over the same rows; then whether any vote was missed, and whether the tables are equal.
+// deno task bench replay [events]: replays a million mixed events while votes arrive, compared with a cursor
+// over the same rows; then checks that no vote was missed and that the tables are equal.
 import { startServers } from "$src/cli/stack/mod.ts";
 import { say } from "$src/cli/run.ts";
 import { connect, type Sql } from "$src/connections/postgres.ts";
@@ -50,7 +50,7 @@ export async function benchReplay([given]: string[]): Promise<void> {
   }
 }
 
-/** Of ten events six are votes, two are items, one an entry, and one a user or views. */
+/** Of ten events, six are votes, two are items, one is an entry, and one is a user or views. */
 function mixed(n: number): StreamAppend {
   const event = eventOf(n);
   return { stream: streamOf(n), expected: "none", events: [event] };
@@ -101,7 +101,7 @@ async function fill(sql: Sql, events: number): Promise<void> {
 
 let voter = 0;
 
-/** Votes at an even pace, each of which must be taken and counted. */
+/** Sends votes at an even pace; each must be accepted and counted. */
 function votesArrive({ sql }: Place): { stop: () => Promise<void> } {
   const appender = new Appender(sql, { hook: liveHook(projections) });
   const work: Promise<unknown>[] = [];

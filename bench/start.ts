@@ -1,4 +1,4 @@
-// deno task bench start: from nothing to the first answer, beside a handler that does nothing.
+// deno task bench start: the time from the start to the first answer, compared with a bare handler.
 import { say } from "$src/cli/run.ts";
 import { freePort, type Servers, startServers } from "$src/cli/stack/mod.ts";
 import { shell } from "$src/cli/stack/shell.ts";
@@ -78,7 +78,7 @@ async function bareStart({ dir }: Servers): Promise<number> {
   return await untilAnswer(words, {}, port);
 }
 
-/** `sh` stands between, as it is the one program that a benchmark may run. */
+/** Starts the program through `sh`, the only program that a benchmark may run. */
 async function untilAnswer(words: string[], env: Record<string, string>, port: number) {
   const started = performance.now();
   const child = new Deno.Command("sh", {
@@ -105,7 +105,7 @@ async function answers(port: number): Promise<boolean> {
     await body?.cancel();
     return true;
   } catch {
-    // Not open yet.
+    // The port is not open yet.
     return false;
   }
 }

@@ -1,19 +1,19 @@
-// The tasks as they are run by hand, each in a process of its own whose memory is looked at meanwhile.
+// Runs tasks as an owner does, each in a process of its own, and samples its memory.
 import { AppError } from "$src/errors.ts";
 
-// Deno itself may read nothing below /proc unless it may do everything.
+// Samples memory in `sh`, because Deno reads /proc only with all permissions.
 const RUN = `"$@" & pid=$!
 while sed -n "s/^VmRSS:[^0-9]*//p" "/proc/$pid/status" 2>/dev/null; do sleep 0.25; done >&2 &
 wait $pid`;
 
 export class Tasks {
-  /** The most that any of them had. */
+  /** The highest resident memory of any task. */
   megabytes = 0;
 
   constructor(readonly env: Record<string, string>) {}
 
   async run(name: string, ...args: string[]): Promise<string> {
-    // As `deno task` does, without the process of the task around it.
+    // Takes the command from deno.json and runs it without the extra process of `deno task`.
     const { tasks } = JSON.parse(await Deno.readTextFile("deno.json"));
     const [, ...words] = String(tasks[name]).split(" ");
     const argv = ["-c", RUN, "sh", Deno.execPath(), ...words, ...args];

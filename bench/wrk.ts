@@ -1,4 +1,4 @@
-// Load from wrk; an answer that is not 2xx fails the measurement.
+// Generates load with wrk; an answer that is not 2xx fails the measurement.
 import { AppError } from "$src/errors.ts";
 import { shell } from "$src/cli/stack/shell.ts";
 
@@ -7,11 +7,11 @@ export type Load = {
   connections: number;
   seconds: number;
   body?: string;
-  /** Each connection rests so long before a request, on average. */
+  /** The average pause of each connection before a request. */
   pauseMs?: number;
 };
 
-/** Answers in a second. */
+/** Answers per second. */
 export async function requestsPerSecond({ url, connections, seconds, body, pauseMs }: Load) {
   await using script = await luaFor(scriptOf(body, pauseMs));
   const said = await shell(

@@ -74,7 +74,7 @@ function allowedAt(path: string): string[] {
   return patterns.find(({ pattern }) => pattern.test(path))?.methods ?? [];
 }
 
-/** Answers an unknown path, or a method that the path does not support. */
+/** Answers 404 for an unknown path, 405 for a path that does not support the method. */
 function notFoundOrNotAllowed(c: Context): Response {
   const allow = allowedAt(c.req.path);
   if (allow.length === 0) throw new AppError("not_found", `no such address: ${c.req.path}`);

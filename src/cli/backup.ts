@@ -1,4 +1,4 @@
-// deno task backup [FOLDER] [--keep N]: the log and its keys, while the service goes on.
+// deno task backup [FOLDER] [--keep N]: backs up the log and its keys while the service runs.
 import { parseArgs } from "node:util";
 import { backup } from "../store/backup.ts";
 import { loadConfig } from "../config/config.ts";

@@ -1,4 +1,4 @@
-// deno task cache [clear]: what the caches hold, how well they do, and a fresh start for both.
+// deno task cache [clear]: shows the size and hit rates of the caches, or clears the query cache.
 import { nginxCounts } from "../visits/access_log.ts";
 import type { CacheCounts } from "../cache/read_through.ts";
 import { HitTotals } from "../cache/hit_totals.ts";
@@ -34,7 +34,7 @@ function rowsOf(counts: CacheCounts[], kept: { kind: string; count: number }[]):
   });
 }
 
-/** Without Redis the answers are in the service's own memory: it is asked to let go of them. */
+/** Without Redis the cache is in the service's memory, so the running service reports or clears it. */
 async function askService({ PORT, ADMIN_TOKEN }: Config, clear: boolean): Promise<void> {
   const at = `http://127.0.0.1:${PORT}`;
   if (!clear) {
@@ -54,13 +54,13 @@ async function askRedis(config: Config, url: string, clear: boolean): Promise<vo
   const link = new RedisClient(url);
   await using tier = new RedisCache(
     { client: link, invalidationClient: new RedisClient(url) },
-    // It counts and clears, and believes nothing.
+    // A random secret is enough: this task counts and deletes keys, and reads no cached value.
     { ttlSeconds: config.CACHE_TTL_SECONDS, secret: randomSecret() },
   );
   await waitFor(() => link.isAvailable, 3000, "Redis to answer");
   if (clear) {
     await tier.clear();
-    return await print("cleared; what Nginx holds ends by itself within 5 seconds\n");
+    return await print("cleared; pages stored in Nginx expire within 5 seconds\n");
   }
   await using sums = new HitTotals(() => [], link);
   await print(table("redis", rowsOf(await sums.read(), await tier.keys())));

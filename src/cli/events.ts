@@ -1,4 +1,4 @@
-// deno task events tail|export|import: the log on a terminal, in a file, and back.
+// deno task events tail|export|import: follows the log, writes it to a file, or reads it from one.
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { loadConfig } from "../config/config.ts";
@@ -86,9 +86,9 @@ async function exportAll({ sql }: Database, { range, file, keys }: Given, signal
 }
 
 async function importAll(database: Database, { file, keys }: Given, signal: AbortSignal) {
-  // A pipe that stays open would keep a failed import waiting for its next line.
-  const over = new AbortController();
-  const either = AbortSignal.any([signal, over.signal]);
+  // After a failed import, a pipe that stays open would keep the process waiting for the next line.
+  const finished = new AbortController();
+  const either = AbortSignal.any([signal, finished.signal]);
   const lines = linesOf(await sourceOf(file), either);
   const keyLines = keys === undefined ? undefined : linesOf(await sourceOf(keys), either);
   const bar = progress("import");
@@ -98,7 +98,7 @@ async function importAll(database: Database, { file, keys }: Given, signal: Abor
     bar.finish();
     say(`imported ${events} events, seal ${seal}`);
   } finally {
-    over.abort();
+    finished.abort();
   }
 }
 
@@ -119,7 +119,7 @@ async function sinkOf(path?: string, mode = 0o644) {
       await writer.close();
       await Deno.rename(part, path);
     },
-    /** What was not kept is not left behind either. */
+    /** Removes an unfinished file. */
     async [Symbol.asyncDispose]() {
       await writer.close().catch(() => undefined);
       await Deno.remove(part).catch(() => undefined);

@@ -1,4 +1,4 @@
-// Brings the database to where the code is, and gives the service's role its rights.
+// deno task migrate: applies the migrations, and grants the service's role its rights.
 import { loadConfig } from "../config/config.ts";
 import { connect } from "../connections/postgres.ts";
 import { grantService, type Login } from "../store/role_grants.ts";

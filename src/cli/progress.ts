@@ -1,4 +1,4 @@
-// A progress bar on a terminal, and nothing at all in a pipe.
+// A progress bar on a terminal; prints nothing into a pipe.
 
 export type Progress = { update(done: number, total?: number): void; finish(): void };
 

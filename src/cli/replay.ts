@@ -19,8 +19,8 @@ function chosen(names: string[]): Projection[] {
 }
 
 /**
- * Two at a time: those that the database fills by itself beside those whose text is decrypted here, so
- * that neither waits for the other.
+ * Two at a time: PostgreSQL fills the bulk-loaded projections by itself while this process decrypts the
+ * events for the others, so that neither waits for the other.
  */
 async function rebuildAll(sql: Sql, chosen: Projection[], signal: AbortSignal): Promise<void> {
   const bar = progress(chosen.length === 1 ? chosen.map(({ name }) => name).join() : "replay");
@@ -40,7 +40,7 @@ async function rebuildAll(sql: Sql, chosen: Projection[], signal: AbortSignal): 
     }
   };
   const lanes = [chosen.filter(({ bulkLoad }) => bulkLoad), chosen.filter((one) => !one.bulkLoad)];
-  // What ends one ends the other, and both have ended before anybody hears of it.
+  // A failure aborts the other lane; both have ended before the error is thrown.
   await Promise.all(lanes.map((some) => inTurn(some).catch((error) => failed.abort(error))));
   bar.finish();
   failed.signal.throwIfAborted();
@@ -81,7 +81,7 @@ await run(async (signal) => {
     });
   } catch (error) {
     if (!signal.aborted) throw error;
-    say("interrupted: the old tables serve on; the same command goes on where this stopped");
+    say("interrupted: the old tables stay in use; the same command resumes the replay");
     return 130;
   }
 });

@@ -1,4 +1,4 @@
-// deno task restore [FOLDER]: the newest backup of a folder into a log without events, then verify.
+// deno task restore [FOLDER]: restores a folder's newest backup into an empty log, then verifies it.
 import { parseArgs } from "node:util";
 import { projections } from "$projections/mod.ts";
 import { restore } from "../store/backup.ts";
@@ -29,10 +29,10 @@ await run(async () => {
   if (!verdict.ok) {
     throw new AppError("conflict", `restored, and position ${verdict.position} does not fit`);
   }
-  const [shut] = verdict.unreadable ?? [];
-  if (shut) {
-    const where = `the key of ${shut.subject} does not open position ${shut.position}`;
-    throw new AppError("conflict", `restored and whole, but ${where}: deno task verify names all`);
+  const [first] = verdict.unreadable ?? [];
+  if (first) {
+    const where = `the key of ${first.subject} does not decrypt position ${first.position}`;
+    throw new AppError("conflict", `restored and intact, but ${where}: deno task verify lists all`);
   }
   say(`restored ${events} events and ${keys} keys; verified up to seal ${verdict.head.seal}`);
 });

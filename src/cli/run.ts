@@ -1,4 +1,4 @@
-// What every task does around its work: one clear line on failure, an exit code, Ctrl-C as a signal.
+// Common to all tasks: one line on failure, an exit code, and an AbortSignal for Ctrl-C.
 import { asUnavailable } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 
@@ -24,7 +24,7 @@ function describe(error: unknown): string {
   return `${reason(error) || "unknown"}${code}`;
 }
 
-/** To people: standard error, so that standard output stays clean for a pipe. */
+/** Messages go to standard error, so that standard output stays clean for a pipe. */
 export function say(line: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }

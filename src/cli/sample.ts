@@ -1,4 +1,4 @@
-// deno task sample: sample data into a new log.
+// deno task sample: adds sample data to a new log.
 import { projections } from "$projections/mod.ts";
 import { loadConfig } from "../config/config.ts";
 import { openDatabase } from "../connections/postgres.ts";

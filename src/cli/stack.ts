@@ -1,4 +1,4 @@
-// `deno task stack [--replicas N] [--port P] [-- command...]`: the stack for as long as a command runs, or
+// `deno task stack [--replicas N] [--port P] [-- command...]`: runs the stack until the command ends, or
 // until Ctrl-C.
 import { AppError, reason } from "../errors.ts";
 import { type Stack, startStack } from "./stack/mod.ts";

@@ -1,4 +1,4 @@
-// deno task token: a new admin token, in place of the one before.
+// deno task token: replaces the admin token with a new one.
 import { loadConfig } from "../config/config.ts";
 import { openDatabase } from "../connections/postgres.ts";
 import { AppError } from "../errors.ts";
@@ -13,6 +13,6 @@ await run(async () => {
   }
   await using database = await openDatabase(config, { max: 2, patient: true });
   if (database.embedded) await migrate(database.sql);
-  say("The new admin token, shown this once; the one before is void:");
+  say("The new admin token, shown only once; the previous one no longer works:");
   await print(`${await setAdminToken(database.sql)}\n`);
 });

@@ -1,4 +1,4 @@
-// deno task verify [--head FILE] [--save FILE]: holds the log against its seals and a saved head.
+// deno task verify [--head FILE] [--save FILE]: verifies the log's hash chain, also against a saved head.
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/config.ts";
 import { AppError, reason } from "../errors.ts";

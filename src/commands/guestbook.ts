@@ -1,4 +1,4 @@
-// What may happen to an entry.
+// Commands on a guestbook entry.
 import type { Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";
@@ -15,7 +15,7 @@ export type EntryState = {
   signedAt: Date;
 };
 
-/** Who asks: an admin, or a visitor known by the digest of a cookie. */
+/** The actor of a command: an admin, or a visitor known by the digest of their cookie. */
 export type Asker = { admin: boolean; author?: string; now: Date };
 
 export function entryStream(id: number): string {
@@ -31,7 +31,7 @@ export function foldEntry(events: Recorded[]): EntryState | undefined {
 function evolve(state: EntryState | undefined, event: Recorded): EntryState | undefined {
   if (event.type === "EntrySigned") {
     const { id, name, message, author, held } = event.data;
-    // What only cannot be read is still there to be erased.
+    // An entry that cannot be decrypted still exists, so that it can be erased.
     const gone = event.erased && !event.unreadable;
     const status = gone ? "erased" : held ? "held" : "shown";
     return { id, version: 1, name, message, author, status, signedAt: event.at };
@@ -68,7 +68,7 @@ export function signEntry(entry: Signing): Decision {
 
 export type Editing = { name?: string; message?: string; held?: boolean; ifMatch?: IfMatch };
 
-/** Held, it waits again: what was approved is not what stands there now. */
+/** `held`: the entry must be approved again, because the approved text is not the new one. */
 export function editEntry(
   state: EntryState | undefined,
   { held = false, ifMatch, ...change }: Editing,
@@ -102,7 +102,7 @@ export function hideEntry(state: EntryState | undefined, ifMatch?: IfMatch): Dec
   return appendTo(entryStream(entry.id), entry.version, event);
 }
 
-/** Shows a hidden entry again, or a held one: as it was read, if its reader says which version. */
+/** Shows a hidden or held entry; `ifMatch` makes sure that the approved version is the one read. */
 export function restoreEntry(state: EntryState | undefined, ifMatch?: IfMatch): Decision {
   const entry = existing(state);
   checkMatch(entry.version, ifMatch);

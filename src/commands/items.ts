@@ -1,4 +1,4 @@
-// What may happen to an item.
+// Commands on an item.
 import type { Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./decision.ts";

@@ -1,4 +1,4 @@
-// What may happen to a poll, and to one voter's ballot in it.
+// Commands on a poll and on one voter's ballot in it.
 import type { Recorded } from "$events/mod.ts";
 import type { PollOption } from "$events/polls.ts";
 import { AppError } from "../errors.ts";
@@ -91,7 +91,7 @@ export type PollChange = {
   ifMatch?: IfMatch;
 };
 
-/** Options may be added and reworded; what somebody may have voted for is never taken away. */
+/** Options may be added and reworded, but not removed: somebody may have voted for them. */
 export function changePoll(
   state: PollFacts | undefined,
   change: PollChange,
@@ -104,7 +104,7 @@ export function changePoll(
   if (options) {
     checkOptions(options);
     const lost = poll.options.find((old) => !options.some((option) => option.id === old.id));
-    if (lost) throw invalid("options", `an option cannot be taken away: ${lost.id}`);
+    if (lost) throw invalid("options", `an option cannot be removed: ${lost.id}`);
   }
   const data = {
     id: poll.id,
@@ -138,7 +138,7 @@ export function reopenPoll(
 ): Decision {
   const poll = existing(state);
   checkMatch(poll.version, ifMatch);
-  // Past its deadline it is closed for voters already, whether that has been written down or not.
+  // After its deadline a poll is closed for voters, even before the leader has appended PollClosed.
   const isDue = poll.closesAt !== null && poll.closesAt <= now;
   if (poll.status === "open" && !isDue) return NO_CHANGE;
   checkClosing(closesAt, now);
@@ -155,7 +155,7 @@ export function deletePoll(state: PollFacts | undefined, ifMatch?: IfMatch): Dec
 
 export type Vote = { voter: string; options: string[] };
 
-/** Guarded by the poll: a vote that meets a poll changed meanwhile is decided again. */
+/** The guard makes the append fail if the poll changed meanwhile, so that the vote is decided again. */
 export function castVote(
   state: PollFacts | undefined,
   ballot: BallotState,
@@ -199,10 +199,10 @@ function open(state: PollFacts | undefined): PollFacts {
   throw new AppError("conflict", "this poll is closed");
 }
 
-/** By id or by text, each once. */
-function chosen(poll: PollFacts, asked: string[]): string[] {
+/** The ids of the chosen options, given by id or by text, without repeats. */
+function chosen(poll: PollFacts, choices: string[]): string[] {
   const ids = new Set<string>();
-  for (const wanted of asked) {
+  for (const wanted of choices) {
     const found = poll.options.find(({ id }) => id === wanted) ??
       poll.options.find(({ text }) => text === wanted);
     if (!found) throw invalid("option", `no such option: ${wanted}`);
@@ -219,8 +219,8 @@ function sameOptions(a: string[], b: string[]): boolean {
 
 function checkOptions(options: PollOption[]): void {
   for (const [i, { id, text }] of options.entries()) {
-    const twin = options.slice(0, i).find((other) => other.id === id || other.text === text);
-    if (twin) throw invalid("options", `given twice: ${twin.id === id ? id : text}`);
+    const repeated = options.slice(0, i).find((other) => other.id === id || other.text === text);
+    if (repeated) throw invalid("options", `given twice: ${repeated.id === id ? id : text}`);
   }
 }
 

@@ -1,4 +1,5 @@
-// What may happen to a user. An address is claimed by a stream of its own, in the same append.
+// Commands on a user. Each e-mail address has a stream that says who claims it, so that an address
+// belongs to one user only; both streams are written in the same append.
 import type { NewEvent, Recorded } from "$events/mod.ts";
 import { AppError } from "../errors.ts";
 import type { StreamAppend } from "../store/appender.ts";
@@ -13,7 +14,7 @@ export type UserState = {
   status: "active" | "deleted" | "erased";
 };
 
-/** The stream that says who holds an address, and how far it has grown. */
+/** The stream of an e-mail address: its version, and the user who claims the address. */
 export type Claim = { stream: string; version: number; holder: number | null };
 
 export function userStream(id: number): string {
@@ -64,7 +65,7 @@ export function registerUser(
 
 export type UserChange = { name?: string; email?: string; ifMatch?: IfMatch };
 
-/** `to` is the claim on the new address, `from` the one on the old: both or neither are needed. */
+/** `claims`: the claim on the old address (`from`) and on the new one (`to`). */
 export function changeUser(
   state: UserState | undefined,
   change: UserChange,
@@ -96,7 +97,7 @@ export function deleteUser(
   return { streams: [on(user, event), releasing(claim, user.id)] };
 }
 
-/** For good: also of a user who was deleted before. */
+/** Erases also a user who was deleted before. */
 export function eraseUser(
   state: UserState | undefined,
   claim: Claim,

@@ -1,11 +1,11 @@
-// Views are counted outside the log and written down together.
+// Commands on page views, which are counted outside the log and appended in batches.
 import type { Decision } from "./decision.ts";
 
 export function visitsStream(page: string): string {
   return `visits-${page}`;
 }
 
-/** One view on its own, by somebody who may ask again what the answer was. */
+/** One view with the total that its answer showed, so that an idempotent repeat answers the same. */
 export function countView(page: string, before: number): Decision {
   return {
     streams: [{

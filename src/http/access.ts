@@ -1,4 +1,4 @@
-// Who asks, and whether they may ask from where they are.
+// Identifies the client of a request, and decides whether its origin may send it.
 import { getCookie } from "hono/cookie";
 import { AppError } from "../errors.ts";
 import { sameDigest } from "../security/secrets.ts";
@@ -13,7 +13,7 @@ export function isWrite(c: Context): boolean {
   return !SAFE.includes(c.req.method);
 }
 
-/** The address that really asked: a proxy is believed only where it is named as one. */
+/** The client's address. X-Forwarded-For counts only if the peer is one of TRUSTED_PROXIES. */
 export function clientOf(c: Context, peer: string): string {
   const { TRUSTED_PROXIES } = c.get("services").config;
   if (!TRUSTED_PROXIES.has(peer)) return peer;
@@ -23,8 +23,8 @@ export function clientOf(c: Context, peer: string): string {
 }
 
 /**
- * Known at once for nearly everybody: who has neither a token nor a session. Asking what may be asked
- * needs no token, and a browser's preflight never carries a right one.
+ * Synchronous for requests without a token or session, which are nearly all. OPTIONS is never the
+ * admin's: a preflight needs no token, and a browser never sends one with it.
  */
 export function isAdmin(c: Context): boolean | Promise<boolean> {
   if (c.req.method === "OPTIONS") return false;
@@ -40,8 +40,8 @@ async function hasToken(c: Context, token: string): Promise<true> {
 }
 
 /**
- * Limits wrong tokens only. The right one is always taken, or whoever guesses would lock it out for
- * everybody behind the same address.
+ * Counts only wrong tokens against the limit. The right token is always accepted; otherwise one
+ * client that guesses would lock out everybody behind the same address.
  */
 export async function checkToken(c: Context, token: string): Promise<void> {
   if (sameDigest(token, await c.get("services").adminDigest())) return;
@@ -49,22 +49,23 @@ export async function checkToken(c: Context, token: string): Promise<void> {
   throw new AppError("unauthorized", "the admin token is not right");
 }
 
-/** Said without an Origin, too: what one reader's request left in a cache is for all sites' pages. */
+/** Sent to requests without an Origin, too: a cached answer serves the pages of every site. */
 export const SHARED = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Expose-Headers":
     "ETag, Link, Location, Tallybook-Position, Tallybook-Visible, Retry-After",
 };
 
-/** What is the same for everybody says so to everybody: one copy of it serves all sites. */
+/** For answers that are the same for everybody, so that one cached copy serves all sites. */
 export function shareWithAll(c: Context): void {
   setHeader(c, "Access-Control-Allow-Origin", "*");
   removeHeader(c, "Access-Control-Allow-Credentials");
 }
 
 /**
- * A write that a browser sends says where it comes from. Other sites' pages are refused unless they
- * are named in CORS_ORIGINS; what says nothing is no browser, and carries no visitor's cookie.
+ * Browsers send Origin or Sec-Fetch-Site with every write. Refuses pages of other sites unless
+ * CORS_ORIGINS lists them. A request without both headers does not come from a browser, so it cannot
+ * abuse a visitor's cookie.
  */
 export function checkOrigin(c: Context): void {
   if (!isWrite(c)) return;
@@ -81,11 +82,11 @@ export function isAllowed(c: Context, origin: string): boolean {
   const { CORS_ORIGINS, PUBLIC_URL } = c.get("services").config;
   const own = PUBLIC_URL === undefined ? [] : [new URL(PUBLIC_URL).origin];
   if ([...own, ...CORS_ORIGINS.map((url) => new URL(url).origin)].includes(origin)) return true;
-  return origin === askedOrigin(c);
+  return origin === targetOrigin(c);
 }
 
-/** The origin that this request was sent to: its Host, and the scheme that a trusted proxy took it by. */
-function askedOrigin(c: Context): string | undefined {
+/** The origin that this request was sent to: its Host, with the scheme that a trusted proxy reports. */
+function targetOrigin(c: Context): string | undefined {
   const host = c.req.header("host");
   if (host === undefined) return undefined;
   const isProxied = c.get("services").config.TRUSTED_PROXIES.has(c.env?.peer ?? "unknown");

@@ -22,13 +22,14 @@ export async function readBody(c: Context): Promise<Body> {
 
 const BODY_MS = 8000;
 
-const tooSlow = () => new AppError("too_slow", "the body did not come in time");
+const tooSlow = () =>
+  new AppError("too_slow", `the body did not arrive within ${BODY_MS / 1000} seconds`);
 
-/** A body that never ends, or is cut off, is its sender's fault, and told apart from one of ours. */
+/** Turns a slow or truncated body into a 4xx error: the sender caused it, not the service. */
 export function arriving<Result>(reading: Promise<Result>): Promise<Result> {
   return withTimeout(BODY_MS, reading, tooSlow).catch((error) => {
     if (error instanceof AppError) throw error;
-    throw new AppError("malformed", "the body did not arrive whole");
+    throw new AppError("malformed", "the body is incomplete");
   });
 }
 
@@ -74,7 +75,7 @@ async function fromMultipart(c: Context): Promise<Body> {
   return { fields: collect(pairs), text: JSON.stringify(pairs), form: true };
 }
 
-/** A field given twice is a list, as checkboxes send it. */
+/** Collects repeated fields into a list, as checkboxes send them. */
 function collect(pairs: Iterable<[string, string]>): Record<string, unknown> {
   const fields = new Map<string, string | string[]>();
   for (const [name, value] of pairs) {

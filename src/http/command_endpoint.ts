@@ -1,5 +1,5 @@
-// A call that does one thing to what its address names: write, then say that it is done. Most verbs
-// of the admin desk and every DELETE are of this shape.
+// An endpoint that runs one command on the record in its path and confirms it. Most actions of the
+// admin desk and every DELETE have this shape.
 import type { z } from "zod";
 import type { Decision } from "../commands/decision.ts";
 import type { Context } from "./context.ts";
@@ -16,9 +16,9 @@ type Verb<Fields extends z.ZodType> = {
   access?: Access;
   body?: Fields;
   replies?: Record<number, Reply>;
-  /** What the answer says. */
+  /** The `message` of the answer, in one word. */
   word: string;
-  /** Where a form goes on to. */
+  /** Where a form is redirected to. */
   next: string | ((id: number) => string);
 };
 
@@ -28,7 +28,7 @@ type Asked<Fields extends z.ZodType> = {
   body: z.output<Fields>;
 };
 
-/** Where a verb honours If-Match. */
+/** The reply of an endpoint that honours If-Match. */
 export const STALE: Record<number, Reply> = { 412: { description: "Changed since it was read" } };
 
 export function commandEndpoint<Fields extends z.ZodType>(

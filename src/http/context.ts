@@ -1,4 +1,4 @@
-// What every handler finds in its context.
+// The context that every handler receives.
 import type { Context as HonoContext } from "hono";
 import type { Body } from "./body.ts";
 import type { Problem } from "./problem.ts";
@@ -7,13 +7,13 @@ import type { Services } from "./services.ts";
 
 export type Html = { toString(): string } | Promise<{ toString(): string }>;
 
-/** Headers of the answer that are known before it is made: see response_headers.ts. */
+/** Headers that are set before the response exists: see response_headers.ts. */
 export type PendingHeaders = Record<string, string>;
 
-/** What a refused form held, and what was wrong with it. */
+/** The values of a rejected form, and why it was rejected. */
 export type RejectedForm = { values: Record<string, string>; problem: Problem };
 
-/** Shows a form once more, when what it sent was refused. */
+/** Renders a rejected form again, with its values and errors. */
 export type FormRerender = (c: Context, refused: RejectedForm) => Html;
 
 export type Env = {
@@ -25,35 +25,35 @@ export type Env = {
     requestId: string;
     client: string;
     admin: boolean;
-    /** The digest-free id of this visitor's cookie; undefined where none came along. */
+    /** The id in this visitor's cookie, not yet a digest; undefined if the request has no cookie. */
     visitor: string | undefined;
-    /** Whose answers an Idempotency-Key repeats, where a call belongs to one visitor. */
+    /** The scope of an Idempotency-Key, where a call belongs to one visitor. */
     caller: string | undefined;
     body: Body;
-    /** Shows the form of this call once more, when what it sent was refused. */
+    /** Renders this call's form again after its input was rejected. */
     again: FormRerender | undefined;
-    /** Headers of the answer that are known before it is made: see said.ts. */
+    /** Headers that are set before the response exists: see response_headers.ts. */
     said: PendingHeaders | undefined;
-    /** This very answer says everything that the frame would have added. */
+    /** A response that already has every header, so that the pipeline adds none. */
     finished: Response | undefined;
-    /** The path as its endpoint names it: what metrics count by. */
+    /** The path pattern of the endpoint, used as the label in metrics. */
     route: string | undefined;
   };
 };
 
 export type Context = HonoContext<Env>;
 
-/** Whether a page is what its caller likes best; of two liked as much, the one named first. */
+/** Whether the client prefers HTML to JSON; at equal quality, the type listed first wins. */
 export function wantsHtml(c: Context): boolean {
   const accept = c.req.header("accept");
-  // Most that name HTML are browsers, which name it first, and nothing of ours beside it.
+  // Cheap exit for API clients; nearly every client that lists HTML is a browser and lists it first.
   if (accept === undefined || !/text\/html/i.test(accept)) return false;
-  const html = liking(accept, /(?:^|,)\s*text\/html\s*(?:;([^,]*))?(?=,|$)/i);
-  const json = liking(accept, /(?:^|,)\s*application\/json\s*(?:;([^,]*))?(?=,|$)/i);
+  const html = preference(accept, /(?:^|,)\s*text\/html\s*(?:;([^,]*))?(?=,|$)/i);
+  const json = preference(accept, /(?:^|,)\s*application\/json\s*(?:;([^,]*))?(?=,|$)/i);
   return html.q > 0 && (html.q > json.q || html.q === json.q && html.at < json.at);
 }
 
-function liking(accept: string, type: RegExp): { q: number; at: number } {
+function preference(accept: string, type: RegExp): { q: number; at: number } {
   const found = type.exec(accept);
   if (!found) return { q: 0, at: Infinity };
   const q = /(?:^|;)\s*q=([\d.]+)/i.exec(found[1] ?? "")?.[1];

@@ -1,5 +1,5 @@
-// One call of the API: how it is asked, what it answers. The same zod schemas validate requests
-// and write /openapi.json, so the two cannot part.
+// One call of the API: its request and its replies. The same zod schemas validate requests and
+// generate /openapi.json, so the two cannot differ.
 import type { Hono } from "hono";
 import { z } from "zod";
 import { AppError, type FieldError } from "../errors.ts";
@@ -9,7 +9,7 @@ import type { Context, Env } from "./context.ts";
 
 type Method = "get" | "post" | "put" | "delete";
 
-/** What a status is answered with: its schema as JSON, or another media type. */
+/** The body of a reply: a schema for JSON, or another media type. */
 export type Reply = { description: string; schema?: z.ZodType; type?: string };
 
 export type Access = "open" | "admin" | "guarded";
@@ -29,7 +29,7 @@ export type Spec<
   query?: Query;
   body?: Fields;
   replies: Record<number, Reply>;
-  /** The page that shows the form again when it was refused. */
+  /** Renders the form again after its input was rejected. */
   again?: FormRerender;
 };
 
@@ -66,7 +66,7 @@ export function endpoint<
   };
 }
 
-/** An id is digits, so that `/entries/mine` never is an entry with an odd id. */
+/** An id consists of digits, so that `/entries/mine` does not match `/entries/:id`. */
 export function routeOf(path: string): string {
   return path.replace(":id", ":id{[0-9]+}");
 }
@@ -76,11 +76,11 @@ export type Handle = (c: Context) => Response | Promise<Response>;
 export type Registration = {
   endpoints: Endpoint[];
   inFrame: (handle: Handle) => Handle;
-  /** Answers a post that nobody is meant by. */
+  /** Answers a POST that no endpoint of this path accepts. */
   elsewhere: Handle;
 };
 
-/** All methods of one path; a form, which can only post, names the one it means as `_method`. */
+/** Registers all methods of one path. An HTML form can only POST, so `_method` names PUT or DELETE. */
 export function register(
   app: Hono<Env>,
   path: string,
@@ -91,7 +91,7 @@ export function register(
     if (method !== "post") app.on(method.toUpperCase(), routeOf(path), inFrame(one.handle));
   }
   const post = by.get("post");
-  const meant = (body: Body) => {
+  const overridden = (body: Body) => {
     const method = String(body.fields._method).toLowerCase();
     return method === "put" || method === "delete" ? by.get(method) : undefined;
   };
@@ -100,7 +100,7 @@ export function register(
     c.set("route", path);
     const body = await readBody(c);
     c.set("body", body);
-    const one = body.form && "_method" in body.fields ? meant(body) : post;
+    const one = body.form && "_method" in body.fields ? overridden(body) : post;
     return await (one ? one.handle(c) : elsewhere(c));
   };
   app.post(routeOf(path), inFrame(handle));
@@ -117,7 +117,7 @@ function inputOf<Params extends z.ZodType, Query extends z.ZodType, Fields exten
   return { params: params?.data ?? {}, query, body } as Input<Params, Query, Fields>;
 }
 
-// What nothing given comes to: most reads have no query.
+// Caches what a schema makes of an empty query, because most reads have none.
 const defaults = new WeakMap<z.ZodType, unknown>();
 
 function checked(schema: z.ZodType, given: Record<string, unknown>): unknown {

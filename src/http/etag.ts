@@ -1,5 +1,5 @@
-// ETag and 304 for every public GET. What a handler knows its tag of is not read again; the rest is
-// tagged by what it says.
+// ETag and 304 for every public GET. A handler may set its own tag, which saves reading the body; any
+// other answer is tagged with a hash of its text.
 import { hash } from "node:crypto";
 import type { Context } from "./context.ts";
 
@@ -7,7 +7,7 @@ export function tagOf(text: string): string {
   return `"${hash("sha1", text, "base64url")}"`;
 }
 
-/** Turns an answer that the client already has into a 304. */
+/** Replaces an answer that the client already has with a 304. */
 export async function conditional(c: Context, response: Response): Promise<Response> {
   if (c.req.method !== "GET" && c.req.method !== "HEAD") return response;
   if (response.status !== 200) return response;
@@ -29,13 +29,12 @@ async function tagAnswer(response: Response): Promise<string | undefined> {
   return tag;
 }
 
-/** Whether the client has the answer with this tag already. */
 export function isKnown(c: Context, tag: string): boolean {
   const known = c.req.header("if-none-match");
   return known !== undefined && matches(known, tag);
 }
 
-// Nginx marks what it compresses as weak; the text behind it is the same.
+// Nginx makes the tag of a compressed answer weak; the text is the same.
 function matches(known: string, tag: string): boolean {
   return known.trim() === "*" ||
     known.split(",").some((one) => one.trim().replace(/^W\//, "") === tag.replace(/^W\//, ""));

@@ -1,9 +1,9 @@
-// A form that was refused is shown again, with what was typed and what is to mend.
+// Renders a rejected form again, with the typed values and the errors.
 import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import type { Problem } from "./problem.ts";
 
-const MENDABLE = [
+const RERENDERED = [
   "invalid",
   "not_found",
   "conflict",
@@ -13,17 +13,17 @@ const MENDABLE = [
   "unauthorized",
   "too_many",
 ];
-// Never sent back, however it was refused.
+// Never sent back to the browser.
 const SECRET = ["token"];
 
-/** The form's page; undefined where there is none, or where it cannot be made just now. */
+/** The form's page; undefined if the call has no form or the page cannot be rendered now. */
 export async function formAgain(
   c: Context,
   error: AppError,
   problem: Problem,
 ): Promise<string | undefined> {
   const [again, body] = [c.get("again"), c.get("body")];
-  if (!again || !body?.form || !wantsHtml(c) || !MENDABLE.includes(error.code)) return undefined;
+  if (!again || !body?.form || !wantsHtml(c) || !RERENDERED.includes(error.code)) return undefined;
   const fields = Object.entries(body.fields).filter(([name]) => !SECRET.includes(name));
   const values = Object.fromEntries(
     fields.map(([name, value]) => [name, [value].flat().join("\n")]),
@@ -31,7 +31,7 @@ export async function formAgain(
   try {
     return (await again(c, { values, problem })).toString();
   } catch {
-    // What the form needs is away, too.
+    // The form reads from the database, which may be down, too; the plain error page needs nothing.
     return undefined;
   }
 }

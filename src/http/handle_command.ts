@@ -1,5 +1,5 @@
-// Every write goes this way: read the streams, decide, append, and answer once it is visible.
-// A decision that was overtaken is taken again on what is there now.
+// The path of every write: read the streams, decide, append, and answer once the write is visible.
+// After a version conflict the command decides again on the current state.
 import type { Recorded } from "$events/mod.ts";
 import type { Decision } from "../commands/decision.ts";
 import { AppError, type Code } from "../errors.ts";
@@ -13,12 +13,12 @@ import type { StreamCache } from "../store/stream_cache.ts";
 
 export type ReadStream = (stream: string) => Promise<Recorded[]>;
 
-/** The events that the answer is built from: of this request, or of the one it repeats. */
+/** The events that the answer is built from: this request's, or those of the request it repeats. */
 export type Written = {
   events: Recorded[];
   position: number;
   replayed: boolean;
-  /** Of this request's own commit: see Freshness.committed(). */
+  /** The invalidation that this request's commit started: see Freshness.committed(). */
   invalidated?: Promise<boolean>;
 };
 
@@ -32,7 +32,7 @@ export async function handleCommand(
   const { freshness, config } = c.get("services");
   const earlier = idempotency && await findRepeat(c, idempotency);
   const written = earlier ?? await attempt(c, decide, idempotency).catch(async (error) => {
-    // A refusal tells its reader what others wrote: "closed" must show on the next page.
+    // A refusal reveals what others wrote: after "closed", the next page must show the poll as closed.
     if (isDecision(error)) sayVisible(c, await freshness.waitForHead(config.VISIBLE_WAIT_MS));
     throw error;
   });
@@ -51,7 +51,7 @@ function sayVisible(c: Context, visible: boolean): void {
 
 const DECISIONS: Code[] = ["forbidden", "not_found", "conflict", "gone", "stale"];
 
-/** Whether it rests on what is in the log, not on the request alone or on what could not be reached. */
+/** Whether the error depends on the state in the log, not on the request alone or on an outage. */
 function isDecision(error: unknown): boolean {
   return error instanceof AppError && DECISIONS.includes(error.code);
 }
@@ -89,23 +89,26 @@ async function attempt(
   }
 }
 
-/** A stream kept in memory may be behind: what it would refuse or leave be is looked at again. */
+/**
+ * A cached stream may be behind the log. An append finds that out by its version; a refusal or "no
+ * change" does not, so it is decided again on fresh streams.
+ */
 async function decideFresh(
   streams: StreamCache,
   decide: (read: ReadStream) => Promise<Decision> | Decision,
 ): Promise<Decision> {
-  const kept = new Set<string>();
+  const cached = new Set<string>();
   const read: ReadStream = (stream) => {
-    if (streams.has(stream)) kept.add(stream);
+    if (streams.has(stream)) cached.add(stream);
     return streams.read(stream);
   };
   try {
     const decision = await decide(read);
-    if (decision.streams.length > 0 || kept.size === 0) return decision;
+    if (decision.streams.length > 0 || cached.size === 0) return decision;
   } catch (error) {
-    if (kept.size === 0) throw error;
+    if (cached.size === 0) throw error;
   }
-  for (const stream of kept) streams.invalidate(stream);
+  for (const stream of cached) streams.invalidate(stream);
   return await decide(streams.read);
 }
 
@@ -114,17 +117,19 @@ function isVersionConflict(error: unknown): error is AppError {
 }
 
 function tooBusy(error: AppError): AppError {
-  return new AppError("unavailable", `too many at once: ${error.message}`, { retryAfter: 1 });
+  return new AppError("unavailable", `too many concurrent writes: ${error.message}`, {
+    retryAfter: 1,
+  });
 }
 
-/** A refusal may be the work of this very request's twin, which went in a moment before. */
+/** A concurrent request with the same Idempotency-Key may have caused the conflict: returns its answer. */
 async function orConcurrentDuplicate(
   c: Context,
   error: unknown,
   idempotency: Idempotency | undefined,
 ): Promise<Written> {
-  const twin = idempotency && await findRepeat(c, idempotency);
-  if (twin) return twin;
+  const duplicate = idempotency && await findRepeat(c, idempotency);
+  if (duplicate) return duplicate;
   throw error;
 }
 
@@ -142,8 +147,8 @@ function idempotencyOf(c: Context): Idempotency | undefined {
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
     throw new AppError("malformed", "Idempotency-Key: 1 to 255 visible ASCII characters");
   }
-  // Neither the key nor the caller is written down as it is: whoever has a first request's key can
-  // be its visitor again, and one caller in two places would tie a vote to an entry.
+  // The log holds only MACs of the key and the caller: with a first request's key one could become its
+  // visitor, and the same caller at two paths would link a vote to an entry.
   const hidden = c.get("services").secrets.visitors;
   return {
     scope: `POST ${c.req.path} ${hidden(`caller ${c.req.path} ${callerOf(c, key)}`)}`,

@@ -1,18 +1,18 @@
-// Tells Nginx whether it may store an answer, and until when. It says when it began to load the page
-// and by which spelling it was asked for; without these the answer is not for its cache.
+// Tells Nginx whether it may store an answer, and until when. Nginx sends the time at which the load
+// began and the spelling of the path; without both headers the answer is not cacheable.
 import { isCachedPath } from "../freshness/cached_paths.ts";
 import type { Context } from "./context.ts";
 
 /**
- * An answer is served from the cache for at most so long from the beginning of its load. Nginx counts in
- * whole seconds and serves to the end of the last one, so the time it is given is one less.
+ * The longest time that the cache serves an answer, from the beginning of its load. Nginx counts whole
+ * seconds and serves until the end of the last one, so it is told one second less.
  */
 export const CACHE_SECONDS = 5;
 
-// What is answered by a refusal or a failure may be right again in a moment.
+// Other refusals and failures may be over in a moment.
 const STORABLE = [200, 404];
 
-/** Whether the answer is to be shared by all readers, so that nothing of this one may show in it. */
+/** Whether all readers share the answer, so that it must not contain anything of this one. */
 export function isForNginx(c: Context): boolean {
   return c.req.header("x-tallybook-load") !== undefined &&
     c.req.header("x-tallybook-target") === c.req.path &&

@@ -1,4 +1,4 @@
-// The document of the API, made from the schemas that validate it.
+// Generates the OpenAPI document from the schemas that validate requests.
 import { z } from "zod";
 import { STATUS } from "../errors.ts";
 import { BODY_TYPES } from "./body.ts";
@@ -54,7 +54,7 @@ function parametersOf(schema: z.ZodType | undefined, place: "path" | "query"): J
   }));
 }
 
-/** Whatever may be refused as stale can be told which version it is about. */
+/** An endpoint that can answer 412 takes If-Match. */
 function headersOf({ replies }: Spec): Json[] {
   if (!replies[STATUS.stale]) return [];
   const description = "The ETag of what is to be changed: refused with 412 if it moved on";
@@ -81,7 +81,7 @@ function mapReplies(replies: Record<number, Reply>): Json {
 }
 
 function problemsOf(spec: Spec): Json {
-  // A wrong token is refused wherever it is shown, and guessing is not for ever.
+  // Any call may carry a wrong token, which is answered 401 and, after too many, 429.
   const codes: (keyof typeof STATUS)[] = ["unavailable", "unauthorized", "too_many"];
   if (spec.params) codes.push("not_found");
   if (spec.query || spec.body) codes.push("invalid");

@@ -1,5 +1,5 @@
-// What surrounds every request: who asks, what they may, in what time, and what every answer says.
-// One frame around one handler, not a chain of small ones: on the hot path each costs a turn.
+// Surrounds every handler: client and admin identity, origin check, rate limit, deadline, headers and
+// metrics. One function, not a chain of middleware: on the hot path each link costs a microtask turn.
 import { bodyLimit } from "hono/body-limit";
 import { withTimeout } from "../async/deadline.ts";
 import { AppError } from "../errors.ts";
@@ -22,7 +22,7 @@ export const MAX_BODY = 64 * 1024;
 export type Pipeline = {
   services: Services;
   limits: RateLimit;
-  /** An answer in place of one that could not be had. */
+  /** Makes the response for an error that the handler threw. */
   failed: (c: Context, error: unknown) => Promise<Response>;
 };
 
@@ -59,7 +59,7 @@ export function withPipeline({ services, limits, failed }: Pipeline, handle: Han
   };
 }
 
-/** What a handler did not say by itself. */
+/** Adds the headers that the handler did not set. */
 async function finish(c: Context, response: Response): Promise<Response> {
   applyHeaders(c, response);
   response.headers.set("X-Request-Id", c.get("requestId"));
@@ -75,19 +75,19 @@ async function finish(c: Context, response: Response): Promise<Response> {
 const READ_MS = 4000;
 const WRITE_MS = 9000;
 
-/** Nobody is left waiting for parts that do not answer; a stale copy beats a page that hangs. */
+/** Answers 503 if a dependency hangs; for a read, Nginx can then serve a stale copy. */
 function withDeadline(
   c: Context,
   work: Response | Promise<Response>,
 ): Response | Promise<Response> {
   if (!(work instanceof Promise)) return work;
-  // Its owner waits for a whole log to be verified.
+  // Verifying a whole log may take minutes.
   if (c.req.path.startsWith("/admin/")) return work;
   const isWriting = isWrite(c);
   return withTimeout(isWriting ? WRITE_MS : READ_MS, work, () => {
     const message = isWriting
-      ? "no answer in time: whether it was taken is not known, repeat it with its Idempotency-Key"
-      : "no answer in time";
+      ? "timed out: the write may have been applied; repeat it with the same Idempotency-Key"
+      : "timed out";
     return new AppError("unavailable", message, { retryAfter: 2 });
   });
 }
@@ -101,7 +101,7 @@ const counted = bodyLimit({
   },
 });
 
-/** A body that says how long it is need not be counted; any other is, before it is looked at. */
+/** Checks Content-Length where there is one; counts the bytes of any other body before the handler. */
 function limited(c: Context, handle: Handle): Response | Promise<Response> {
   const length = c.req.header("content-length");
   if (length === undefined || c.req.header("transfer-encoding") !== undefined) {
@@ -116,7 +116,7 @@ function requestIdOf(c: Context): string {
   return given && /^[\w.-]{8,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
-/** Anybody's page may read what is public; only ours and those named may write. */
+/** Every site may read public answers; only our own pages and CORS_ORIGINS may send credentials. */
 function shareReads(c: Context): void {
   const origin = c.req.header("origin");
   if (origin === undefined || !isAllowed(c, origin)) return;
@@ -124,7 +124,7 @@ function shareReads(c: Context): void {
   setHeader(c, "Access-Control-Allow-Credentials", "true");
 }
 
-/** What others make up would be a figure of its own each, kept for ever. */
+// A made-up method would create a time series of its own, which is kept for ever.
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 function observe(c: Context, { status }: Response, started: number): void {

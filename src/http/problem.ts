@@ -1,4 +1,4 @@
-// RFC 9457: what went wrong, in one shape for every error. Nothing internal leaks.
+// Problem details (RFC 9457): one shape for every error. Nothing internal leaks.
 import { z } from "zod";
 import { AppError, type Code, STATUS } from "../errors.ts";
 
@@ -52,5 +52,5 @@ export function problemHeaders(error: AppError): Record<string, string> {
   return headers;
 }
 
-/** What is not ours to explain is logged with its request id and shown as nothing but a 500. */
+/** Shown for an unknown error, whose details are only logged, with the request id. */
 export const INTERNAL = { type: "about:blank", title: "Something went wrong here", status: 500 };

@@ -1,5 +1,5 @@
-// How often one address may write or guess a token. Nginx has limits of its own before this; these
-// hold where it is not there. Fifty people behind one address can sign and vote at once.
+// Limits how often one address may write or guess a token, also where there is no Nginx with limits
+// of its own. Fifty people behind one address can sign and vote at once.
 import { AppError } from "../errors.ts";
 
 const WINDOW_SECONDS = 60;
@@ -12,7 +12,7 @@ type Window = { ends: number; used: number };
 export class RateLimit {
   readonly #windows = new Map<string, Window>();
 
-  /** Counts a write; `setHeader` tells its client how many are left, refused or not. */
+  /** Counts a write; sets the RateLimit headers also on a refusal. */
   takeWrite(client: string, setHeader: (name: string, value: string) => void): void {
     const { left, seconds } = this.#take(`write ${client}`, WRITES);
     setHeader("RateLimit-Policy", `"writes";q=${WRITES};w=${WINDOW_SECONDS}`);
@@ -20,7 +20,7 @@ export class RateLimit {
     if (left < 0) throw tooMany("too many writes from your address", seconds);
   }
 
-  /** Counts a wrong token; after too many of them says so, and when to try again. */
+  /** Counts a wrong token; throws 429 with Retry-After beyond GUESSES. */
   takeGuess(client: string): void {
     const { left, seconds } = this.#take(`guess ${client}`, GUESSES);
     if (left < 0) throw tooMany("too many wrong tokens from your address", seconds);

@@ -1,4 +1,4 @@
-// The answers: JSON, or a page where the Accept header asks for one, from the same data.
+// Responses from one set of data: HTML where the Accept header prefers it, else JSON.
 import type { CachedValue } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import { isKnown, tagOf } from "./etag.ts";
@@ -7,7 +7,7 @@ import { SHARED } from "./access.ts";
 import { pageHeaders } from "./security_headers.ts";
 import { setHeader } from "./response_headers.ts";
 
-/** Clients may keep an answer and must ask whether it still holds; Nginx has its own rules. */
+/** Clients may store an answer and must revalidate it; Nginx follows X-Accel-Expires instead. */
 const REVALIDATE = "no-cache";
 
 type QueryResponse<Data> = {
@@ -15,19 +15,19 @@ type QueryResponse<Data> = {
   etag?: (data: Data) => string;
   link?: (data: Data) => string | undefined;
   json?: (data: Data) => unknown;
-  /** Names what else than the answer these depend on: nobody gets what was made for others. */
+  /** Names what the rendering depends on besides the data, such as whether the reader is an admin. */
   variant?: string;
-  /** A frame shows a page, whatever else its caller would take. */
+  /** Renders HTML whatever the Accept header prefers, for frames. */
   onlyPage?: true;
 };
 
-/** With all headers but those that differ from one reader to the next. */
+/** A rendering with all headers except those that differ between readers. */
 type Rendered = { text: string; headers: Record<string, string> & { ETag: string } };
 
-// What was made of an answer, for as long as the cache gives the very same answer again.
+// Keeps renderings for as long as the cache returns the same CachedValue object.
 const rendered = new WeakMap<CachedValue, Map<string, Rendered>>();
 
-/** Shows what a read model answered; null means that there is no such thing. */
+/** Sends the result of a query; `null` becomes a 404. */
 export async function sendQuery<Data>(
   c: Context,
   answer: CachedValue,
@@ -36,11 +36,11 @@ export async function sendQuery<Data>(
   if (answer.text === "null") throw new AppError("not_found", "no such address");
   const asksForPage = wantsHtml(c);
   const html = how.page !== undefined && (how.onlyPage === true || asksForPage);
-  // One answer serves several addresses, each in a form of its own.
+  // Several paths use the same cached value, each with a rendering of its own.
   const key = `${c.get("route")} ${html ? "html" : "json"} ${how.variant ?? ""}`;
   const { text, headers } = rendered.get(answer)?.get(key) ??
-    await make(answer, how, { html, key });
-  return finished(c, text, {
+    await render(answer, how, { html, key });
+  return complete(c, text, {
     ...headers,
     ...c.get("said"),
     "X-Request-Id": c.get("requestId"),
@@ -48,11 +48,11 @@ export async function sendQuery<Data>(
   });
 }
 
-/** All headers at once, and no body for who has it: this is the way of nearly every read. */
-function finished(c: Context, text: string, headers: Rendered["headers"]): Response {
-  const isThere = isKnown(c, headers.ETag);
-  if (isThere) delete headers["Content-Type"];
-  const [body, status] = isThere ? [null, 304] as const : [text, 200] as const;
+/** Builds the response in one step, as a 304 if the client has it: the hot path of nearly every read. */
+function complete(c: Context, text: string, headers: Rendered["headers"]): Response {
+  const isUnchanged = isKnown(c, headers.ETag);
+  if (isUnchanged) delete headers["Content-Type"];
+  const [body, status] = isUnchanged ? [null, 304] as const : [text, 200] as const;
   const response = new Response(body, { status, headers });
   c.set("finished", response);
   return response;
@@ -60,7 +60,7 @@ function finished(c: Context, text: string, headers: Rendered["headers"]): Respo
 
 type As = { html: boolean; key: string };
 
-async function make<Data>(
+async function render<Data>(
   answer: CachedValue,
   how: QueryResponse<Data>,
   { html, key }: As,
@@ -97,8 +97,8 @@ export function nextLink(path: string, query: Record<string, string | number>): 
 type CommandResult = { status?: 200 | 201; json: unknown; location: string; etag?: number };
 
 /**
- * The answer to a write: a form is sent on, an API client gets the facts. What else its headers tell,
- * its handler says by say(): c.header() is not asked where the answer is made in one go.
+ * The answer to a write: redirects a form, sends JSON to an API client. Handlers add headers with
+ * setHeader(): c.header() has no effect here, because the response is built in one step.
  */
 export function sendCommandResult(
   c: Context,
@@ -115,7 +115,7 @@ export function sendCommandResult(
     ...(etag === undefined ? {} : { "ETag": `"${etag}"` }),
   };
   const text = JSON.stringify(json);
-  // A page's headers are the frame's to add.
+  // The pipeline adds a page's headers.
   if (wantsHtml(c)) return c.newResponse(text, status, headers);
   const all = {
     ...headers,
@@ -130,8 +130,8 @@ export function sendCommandResult(
 }
 
 /**
- * If-Match as versions; a `W/` that a proxy added is ignored. A form, which can send no header, has
- * the version that it was filled from in a field.
+ * If-Match as versions; ignores a `W/` that a proxy added. A form cannot send the header, so its
+ * field `_match` holds the version that it was filled from.
  */
 export function ifMatch(c: Context): number[] | "any" | undefined {
   const header = c.req.header("if-match")?.trim();

@@ -1,5 +1,4 @@
-// What is known of an answer's headers before there is an answer. Kept as names and values, for one
-// Response to be made with all of them.
+// Collects headers before the response exists, so that one Response is built with all of them.
 import type { Context } from "./context.ts";
 
 export function setHeader(c: Context, name: string, value: string): void {
@@ -12,10 +11,10 @@ export function removeHeader(c: Context, name: string): void {
   delete c.get("said")?.[name];
 }
 
-/** Onto an answer that was made without them. */
+/** Adds the collected headers to a response that was built without them. */
 export function applyHeaders(c: Context, { headers }: Response): void {
   for (const [name, value] of Object.entries(c.get("said") ?? {})) {
-    // A cookie never takes the place of another one.
+    // A response may set several cookies.
     if (name === "Set-Cookie") headers.append(name, value);
     else headers.set(name, value);
   }

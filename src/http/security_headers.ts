@@ -1,4 +1,4 @@
-// What a browser is told about every page: whom it may load from, who may frame it.
+// Security headers of every page: what it may load, and which sites may frame it.
 import type { Context } from "./context.ts";
 
 const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors";
@@ -11,7 +11,7 @@ export function securityHeaders(c: Context, response: Response): void {
   for (const [name, value] of Object.entries(pageHeaders(c))) response.headers.set(name, value);
 }
 
-/** Only what is made for it may be framed, and only by the sites that are named. */
+/** Only paths below /embed/ may be framed, and only by EMBED_ORIGINS. */
 export function pageHeaders(c: Context): Record<string, string> {
   const framers = c.req.path.startsWith("/embed/") ? c.get("services").config.EMBED_ORIGINS : [];
   const origins = framers.map((url) => new URL(url).origin);

@@ -1,4 +1,4 @@
-// What a request works with: opened by src/services.ts, found in every handler's context.
+// The services that handlers use: src/services.ts opens them, every handler's context has them.
 import type { KeyObject } from "node:crypto";
 import type { InFlightWrites } from "../async/in_flight.ts";
 import type { HitHistory } from "../cache/hit_history.ts";
@@ -20,7 +20,7 @@ import type { StreamCache } from "../store/stream_cache.ts";
 import type { Visits } from "../visits/counter.ts";
 
 export type Secrets = {
-  /** Signs what visitors carry. */
+  /** Signs visitor cookies. */
   visitors: Keyed;
   email: string;
   signing: KeyObject;
@@ -36,7 +36,7 @@ export type Services = {
   streams: StreamCache;
   cache: ReadThroughCache;
   sums: HitTotals;
-  /** How the caches do, as looked up within the last second. */
+  /** Hit rates of the caches, at most a second old. */
   recentReport: () => Promise<CacheReport>;
   cacheWatch: HitHistory;
   freshness: Freshness;
@@ -46,7 +46,7 @@ export type Services = {
   mending: ProjectionSupervisor;
   metrics: Metrics;
   secrets: Secrets;
-  /** The digest that the admin token must have; read again now and then, as it may be made anew. */
+  /** The digest of the admin token; read again periodically, because `deno task token` changes it. */
   adminDigest: () => Promise<string>;
   redis: RedisClient | undefined;
   sessions: Sessions;

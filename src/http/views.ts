@@ -1,5 +1,5 @@
-// Counts who saw a page where no access log does. The guestbook counts its own, as it shows the
-// number in the same breath.
+// Counts page views where no access log does. The guestbook's handler counts its own, because its
+// answer contains the number.
 import { isPage } from "../visits/access_log_line.ts";
 import { type Context, wantsHtml } from "./context.ts";
 import { isHtml } from "./security_headers.ts";
@@ -11,7 +11,7 @@ export function countView(c: Context, response: Response): void {
   if (isSeen(c, response)) void visits.count(c.req.path);
 }
 
-/** Who has the page already sees it as well. */
+/** A 304 to a browser is a view, too. */
 function isSeen(c: Context, response: Response): boolean {
   return response.status === 200 ? isHtml(response) : response.status === 304 && wantsHtml(c);
 }

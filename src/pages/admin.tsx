@@ -1,4 +1,4 @@
-// The admin desk: its door, its frame and its first page.
+// The admin desk: its login form, its layout and its first page.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
 import type { CacheFacts } from "../schemas/cache.ts";

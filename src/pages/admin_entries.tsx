@@ -35,7 +35,7 @@ const TABS: Tab[] = [
   },
 ];
 
-/** `paged`: not from the newest on. */
+/** `paged`: not the first page. */
 type Shelf = { entries: EntryRow[]; state: State; next: number | undefined; paged: boolean };
 
 export function adminEntriesPage(c: Context, { entries, state, next, paged }: Shelf): string {

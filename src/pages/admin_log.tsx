@@ -11,7 +11,7 @@ export type Filter = { stream?: string; type?: string; from?: string; to?: strin
 export type LogFrame = {
   events: StoredEvent[];
   filter: Filter;
-  /** The log's head when these were read. */
+  /** The log's head when these events were read. */
   head: number;
   before?: number;
   next?: number;
@@ -91,7 +91,7 @@ export function adminLogPage(c: Context, frame: LogFrame): string {
   );
 }
 
-/** Nothing but an append of ours says that it is there. */
+/** `meta` of an imported event may have any shape. */
 function actorOf(meta: unknown): string {
   if (typeof meta !== "object" || meta === null || !("actor" in meta)) return "unknown";
   return typeof meta.actor === "string" ? meta.actor : "unknown";

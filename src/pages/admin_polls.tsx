@@ -96,7 +96,7 @@ function PollForm({ poll, refused }: { poll?: Filled; refused?: RejectedForm }) 
   );
 }
 
-/** `paged`: not from the newest on. */
+/** `paged`: not the first page. */
 type Listed = { polls: Poll[]; next: number | null; paged: boolean };
 
 export function adminPollsPage(c: Context, { polls, next, paged }: Listed): string {
@@ -184,7 +184,7 @@ export function adminPollPage(c: Context, poll: Poll): string {
   );
 }
 
-/** The form again; if the poll was changed meanwhile, on what it is `now`. */
+/** The rejected form; after a 412 beside the poll as it is `now`. */
 export function pollAgain(c: Context, refused: RejectedForm, now?: Poll): string {
   const id = c.req.param("id");
   const version = now?.version ?? refused.values._match;

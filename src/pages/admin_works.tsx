@@ -1,4 +1,4 @@
-// The admin desk: projections, caches, health and the log held against its seals.
+// The admin desk: projections, caches, health and the verification of the log.
 import type { CacheHistory, Slot } from "../cache/hit_history.ts";
 import type { Context } from "../http/context.ts";
 import type { Health } from "../schemas/health.ts";
@@ -117,7 +117,7 @@ function rateOf({ hits, misses }: { hits: number; misses: number }): number {
 const WIDTH = 5;
 const HEIGHT = 40;
 
-/** A bar for each slot in which anything was asked: how much of it was there. */
+/** A bar for the hit rate of each time slot that had lookups. */
 function Chart({ slots, kind }: { slots: Slot[]; kind: string }) {
   const asked = slots.filter(({ hits, misses }) => hits + misses > 0);
   const rates = asked.map(rateOf);

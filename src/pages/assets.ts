@@ -1,4 +1,4 @@
-// The few files that pages need, named by what is in them, so that they may be kept for ever.
+// Scripts, styles and icons. A hash of the content is part of the name, so caches may keep them for ever.
 import { hash } from "node:crypto";
 
 const FOLDER = new URL("assets/", import.meta.url);
@@ -26,7 +26,7 @@ function found(name: string): Asset {
   return asset;
 }
 
-/** Where a file of the assets folder is served. */
+/** The path at which a file of the assets folder is served. */
 export function asset(name: string): string {
   return found(name).path;
 }

@@ -1,4 +1,4 @@
-// The API, to be read: made from the same specifications that serve it.
+// The API as a page, generated from the specifications that serve it.
 import { STATUS } from "../errors.ts";
 import type { Context } from "../http/context.ts";
 import type { Spec } from "../http/endpoint.ts";

@@ -1,4 +1,4 @@
-// The guestbook in the frame of another site's page. (A poll there is its own page in another place.)
+// The guestbook in the frame of another site's page. (An embedded poll uses its own page, polls.tsx.)
 import type { Context } from "../http/context.ts";
 import { type Newest, NewestEntries, SignForm } from "./entry_parts.tsx";
 import { Layout, page } from "./layout.tsx";

@@ -1,4 +1,4 @@
-// Entries and the form to sign with, on our own pages and inside those of others.
+// Components: entries and the signing form, on our own pages and in frames on other sites.
 import type { Entry } from "$projections/guestbook.ts";
 import { Empty, Field, Form, Pager, type RejectedForm, Text, Time } from "./parts.tsx";
 
@@ -48,7 +48,7 @@ export function SignForm({ action = "/sign", refused, slot }: SignFrame) {
 
 export type Newest = { entries: Entry[]; total: number; next: number | null; position: number };
 
-/** The newest entries, and the button behind which new ones wait. */
+/** The newest entries, and the button that shows those signed since. */
 export function NewestEntries({ newest }: { newest: Newest }) {
   return (
     <section

@@ -1,4 +1,4 @@
-// What a person sees when something did not work.
+// The error page.
 import type { Context } from "../http/context.ts";
 import type { Problem } from "../http/problem.ts";
 import { LoginForm } from "./admin.tsx";
@@ -64,7 +64,7 @@ export function errorPage(c: Context, problem: Problem): string {
   );
 }
 
-/** The page of ours whose form or link led here. */
+/** The Referer, if it is one of our own pages. */
 function cameFrom(c: Context): string | undefined {
   const from = c.req.header("referer");
   if (from === undefined || !URL.canParse(from)) return undefined;

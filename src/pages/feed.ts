@@ -1,4 +1,4 @@
-// The newest entries as Atom.
+// The Atom feed of the newest entries.
 import type { Context } from "../http/context.ts";
 import type { FeedEntry } from "$projections/guestbook.ts";
 
@@ -10,7 +10,7 @@ const ESCAPES: Record<string, string> = {
   "'": "&apos;",
 };
 
-// XML 1.0 has no place for these, not even escaped.
+// XML 1.0 does not allow these characters, not even escaped.
 const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
 
 function xml(text: string): string {
@@ -19,10 +19,10 @@ function xml(text: string): string {
 
 export function atomFeed(c: Context, entries: FeedEntry[]): string {
   const { PUBLIC_URL, SITE_TITLE } = c.get("services").config;
-  // Never from the Host header, which anybody may make up: links without a site are the reader's own.
+  // Not from the Host header, which a client can forge; without PUBLIC_URL the links are relative.
   const base = PUBLIC_URL?.replace(/\/$/, "") ?? "";
   const ids = base || "urn:tallybook";
-  // All of one form, so that the later is the greater text.
+  // All in the same format, so that comparing text compares times.
   const updated = entries.map(({ updated_at }) => updated_at).sort().at(-1) ??
     new Date(0).toISOString();
   return `<?xml version="1.0" encoding="utf-8"?>

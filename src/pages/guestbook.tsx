@@ -1,4 +1,4 @@
-// The guestbook's pages.
+// The pages of the guestbook.
 import type { Context } from "../http/context.ts";
 import type { Home } from "../schemas/guestbook.ts";
 import type { Entry, EntryPage } from "$projections/guestbook.ts";
@@ -38,7 +38,7 @@ export function guestbookPage(c: Context, home: Home & { position: number }): st
   );
 }
 
-/** The form again, with what was typed and what is to mend. */
+/** The rejected form, with the typed values and the errors. */
 export function signAgain(c: Context, refused: RejectedForm): string {
   return page(
     <Layout c={c} title="Error: sign the guestbook">
@@ -52,7 +52,7 @@ export function signAgain(c: Context, refused: RejectedForm): string {
   );
 }
 
-/** `paged`: not from the newest on. */
+/** `paged`: not the first page. */
 type Listed = EntryPage & { paged: boolean };
 
 export function olderPage(c: Context, { entries, next, paged }: Listed): string {

@@ -1,4 +1,4 @@
-// The items' pages.
+// The pages of items.
 import type { Context } from "../http/context.ts";
 import type { Item, ItemPage, ItemRow } from "$projections/items.ts";
 import { Layout, page } from "./layout.tsx";
@@ -15,7 +15,7 @@ import {
   Text,
 } from "./parts.tsx";
 
-/** Where access is guarded, only the admin is shown what only the admin may do. */
+/** With ACCESS=guarded only the admin sees forms that change something. */
 export function mayWrite(c: Context): boolean {
   return c.get("admin") || c.get("services").config.ACCESS === "open";
 }
@@ -47,7 +47,7 @@ function ItemForm({ item, refused }: ItemFormFrame) {
   );
 }
 
-/** `paged`: not from the beginning of the list. */
+/** `paged`: not the first page. */
 type Listed = ItemPage & { paged: boolean };
 
 export function itemsPage(c: Context, { items, next, paged }: Listed): string {
@@ -122,7 +122,7 @@ export function itemPage(c: Context, item: ItemRow): string {
   );
 }
 
-/** The form again; if the item was changed meanwhile, on what it is `now`. */
+/** The rejected form; after a 412 beside the item as it is `now`. */
 export function itemAgain(c: Context, refused: RejectedForm, now?: ItemRow): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;

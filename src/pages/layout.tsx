@@ -1,4 +1,4 @@
-// The frame around every page.
+// The layout of every page.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
 import { asset } from "./assets.ts";
@@ -6,7 +6,7 @@ import { asset } from "./assets.ts";
 export type Frame = {
   c: Context;
   title: string;
-  /** Inside another site's page there is no room for our navigation. */
+  /** Leaves out our navigation, inside another site's page. */
   embedded?: boolean;
   children?: Child;
 };

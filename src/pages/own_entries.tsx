@@ -1,4 +1,4 @@
-// What a visitor signed: to be seen, changed and deleted.
+// A visitor's own entries, to see, change and delete.
 import { EDIT_MINUTES } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import type { Mine } from "../schemas/guestbook.ts";
@@ -88,7 +88,7 @@ function EntryForm({ entry, action, refused }: EntryFormFrame) {
   );
 }
 
-/** The form again; if the entry was changed meanwhile, on what it is `now`. */
+/** The rejected form; after a 412 beside the entry as it is `now`. */
 export function changeAgain(c: Context, refused: RejectedForm, now?: EntryRow): string {
   const version = now?.version ?? refused.values._match;
   const entry = { id: Number(c.req.param("id")), name: "", message: "", version };

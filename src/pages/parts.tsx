@@ -1,4 +1,4 @@
-// The pieces that pages are made of.
+// Components that several pages use.
 import type { Child } from "hono/jsx";
 import type { RejectedForm } from "../http/context.ts";
 import type { Problem } from "../http/problem.ts";
@@ -12,14 +12,14 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
   timeZone: "UTC",
 });
 
-// Short, so that a line does not break because of it: "2 hours ago" is to take its place.
+// Short, because the script replaces it with "2 hours ago" and the line must not wrap differently.
 const BRIEF = new Intl.DateTimeFormat("en-GB", {
   dateStyle: "medium",
   timeStyle: "short",
   timeZone: "UTC",
 });
 
-/** In UTC, for everybody the same; the script puts it in the reader's own words and zone. */
+/** In UTC, the same for every reader; the script converts it to the reader's language and zone. */
 export function Time({ at, as = "ago" }: { at: string | Date; as?: "ago" | "moment" }) {
   const date = new Date(at);
   const text = (as === "ago" ? BRIEF : MOMENT).format(date);
@@ -44,12 +44,12 @@ export function percent(rate: number): string {
   return `${Math.round(rate * 100)} %`;
 }
 
-/** Before anything was asked for there is no rate, and none that is bad. */
+/** Without lookups there is no rate, and 0 % would look like a bad one. */
 export function hitRate({ hits, misses, rate }: Rate): string {
   return hits + misses === 0 ? "–" : percent(rate);
 }
 
-/** An address in a text becomes a link that passes nothing on. */
+/** Turns a URL in a text into a link that search engines do not count. */
 export function Text({ text }: { text: string }) {
   return (
     <div class="text" dir="auto">
@@ -81,14 +81,14 @@ const LABELS: Record<string, string> = {
   token: "Admin token",
 };
 
-/** A schema's own words are for programs. */
+/** A field error as a sentence; replaces zod's own messages, which are written for programs. */
 export function sentence({ field, message }: { field: string; message: string }): string {
   const place = field.split(".")[0] ?? field;
   const label = LABELS[place] ?? place;
   return `${label} ${/^Invalid|^Too small/.test(message) ? "is missing or not right" : message}`;
 }
 
-/** Where nothing that was typed is wrong: said in our words, not in those for programs. */
+/** Messages for errors that the typed values did not cause. */
 const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
   404: {
     title: "Taken away meanwhile",
@@ -108,12 +108,12 @@ const KEPT: Record<number, Pick<Problem, "title" | "detail" | "errors">> = {
   },
 };
 
-/** Whether what the form was to change is not there any more: all it can do then is to add anew. */
+/** Whether the record that the form changes was deleted; the form then creates a new one. */
 export function isGone(refused: RejectedForm): boolean {
   return refused.problem.status === 404;
 }
 
-/** Above a form that was refused: what to mend, with links to the fields. */
+/** Lists the errors above a rejected form, with links to the fields. */
 export function Summary({ refused }: { refused: RejectedForm | undefined }) {
   if (!refused) return "";
   const { title, detail, errors = [] } = KEPT[refused.problem.status] ?? refused.problem;
@@ -138,15 +138,15 @@ export type FieldFrame = {
   label: string;
   value?: string;
   hint?: string;
-  /** Lines of a text area; one line without. */
+  /** Lines of a text area; an input of one line if not given. */
   rows?: number;
   type?: string;
   required?: boolean;
   autocomplete?: string;
-  /** Characters; the script counts down to it, the server refuses beyond it. */
+  /** The limit in characters; the script counts down to it, the server enforces it. */
   max?: number;
   refused?: RejectedForm;
-  /** Where several forms of a page have the same fields. */
+  /** Makes ids unique where several forms of a page have the same fields. */
   prefix?: string;
 };
 
@@ -186,14 +186,14 @@ type FormFrame = {
   button: string;
   tone?: "main" | "quiet" | "danger";
   label?: string;
-  /** What it was filled from: refused if there is another version by now. */
+  /** The version that the form was filled from; the write is refused if there is another one now. */
   version?: number | string;
-  /** The element that takes in what the answer says, so that the page stays. */
+  /** The id of the element in which the script shows the answer, instead of leaving the page. */
   slot?: string;
   children?: Child;
 };
 
-/** A real form: a browser posts it, the script sends it in place. */
+/** A form that works without script; with script it is sent in place. */
 export function Form(frame: FormFrame) {
   const { action, method, button, tone = "main", label, slot, version, children } = frame;
   return (
@@ -224,7 +224,7 @@ export function Empty({ title, children }: { title: string; children?: Child }) 
   );
 }
 
-/** In place of a list that was read to its end: not the same as one in which nothing is. */
+/** Shown after the end of a paged list, as opposed to an empty list. */
 export function PastEnd({ href, text }: { href: string; text: string }) {
   return (
     <Empty title="This is the end">
@@ -236,7 +236,7 @@ export function PastEnd({ href, text }: { href: string; text: string }) {
   );
 }
 
-/** Beside what was typed: what somebody else made of it meanwhile. */
+/** After a 412: the current record, beside the typed values. */
 export function Meanwhile({ facts }: { facts: Record<string, string> | undefined }) {
   if (!facts) return "";
   return (

@@ -1,4 +1,4 @@
-// A poll's form and its results, on our own pages and inside those of others.
+// Components: a poll's form and its results, on our own pages and in frames on other sites.
 import type { PublicPoll, Results } from "../schemas/polls.ts";
 import { counted, Form, number, percent, type RejectedForm, Time, word } from "./parts.tsx";
 
@@ -61,13 +61,13 @@ const WHEN = {
 
 type ResultsFrame = {
   poll: PublicPoll;
-  /** Shown to this voter, though not to everybody. */
+  /** Results that this voter may see, though not everybody may. */
   results?: Results | null;
   position: number;
   here: string;
 };
 
-/** A bar chart that is a table underneath. */
+/** A table styled as a bar chart, so that it works with screen readers. */
 export function ResultsTable({ poll, results, position, here }: ResultsFrame) {
   const shown = results ?? (poll.votes === undefined ? null : poll);
   const votes = shown?.votes ?? 0;

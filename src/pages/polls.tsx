@@ -1,4 +1,4 @@
-// The polls' pages.
+// The pages of polls.
 import type { Child } from "hono/jsx";
 import type { Context } from "../http/context.ts";
 import type { PublicPoll } from "../schemas/polls.ts";
@@ -8,7 +8,7 @@ import { Layout, page } from "./layout.tsx";
 import { Empty, Form, Pager, PastEnd, type RejectedForm, Summary, Time } from "./parts.tsx";
 import { BallotForm, Closing, PollCard, ResultsTable } from "./poll_parts.tsx";
 
-/** `paged`: not from the newest on. */
+/** `paged`: not the first page. */
 type Listed = { polls: PublicPoll[]; next: number | null; paged: boolean };
 
 export function pollsPage(c: Context, { polls, next, paged }: Listed): string {
@@ -29,7 +29,7 @@ export function pollsPage(c: Context, { polls, next, paged }: Listed): string {
   );
 }
 
-/** Where a poll stands: on our own page, or in the frame of another site. */
+/** Where a poll is shown: on our own page, or in a frame on another site. */
 export type PollPlace = {
   base?: "/polls" | "/embed/polls";
   position: number;

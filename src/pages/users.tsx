@@ -1,4 +1,4 @@
-// The people's pages.
+// The pages of users.
 import type { Context } from "../http/context.ts";
 import { mayWrite } from "./items.tsx";
 import { Layout, page } from "./layout.tsx";
@@ -44,7 +44,7 @@ function UserForm({ user, refused }: UserFormFrame) {
   );
 }
 
-/** `paged`: not from the beginning of the list. */
+/** `paged`: not the first page. */
 type Listed = { users: Shown[]; next: number | null; paged: boolean };
 
 export function usersPage(c: Context, { users, next, paged }: Listed): string {
@@ -150,7 +150,7 @@ export function userPage(c: Context, user: Versioned): string {
   );
 }
 
-/** The form again; if the person was changed meanwhile, on what is there `now`. */
+/** The rejected form; after a 412 beside the user as it is `now`. */
 export function userAgain(c: Context, refused: RejectedForm, now?: Versioned): string {
   const id = Number(c.req.param("id") ?? 0);
   const version = now?.version ?? refused.values._match;

@@ -1,4 +1,4 @@
-// The admin desk: logging in, and what only its owner may do.
+// The admin desk: login, logout, and the actions of the admin.
 import { generateCookie, getCookie } from "hono/cookie";
 import { z } from "zod";
 import { type Context, wantsHtml } from "../http/context.ts";
@@ -27,8 +27,10 @@ const verdict = z.object({
   unreadable: z.array(z.object({ position: z.int(), subject: z.string() })).optional(),
 });
 
-/** Where to go after logging in: nowhere but here. */
-const room = z.string().max(200).regex(/^\/admin(\/[\w/-]*)?$/).catch("/admin").default("/admin");
+/** The redirect target after login; only paths of the desk, to prevent an open redirect. */
+const deskPath = z.string().max(200).regex(/^\/admin(\/[\w/-]*)?$/).catch("/admin").default(
+  "/admin",
+);
 
 function openSession(c: Context, id: string): void {
   const cookie = generateCookie(SESSION_COOKIE, id, {
@@ -45,7 +47,7 @@ export const adminRoutes = [
   endpoint({
     method: "get",
     path: "/admin",
-    summary: "The admin desk, or its door",
+    summary: "The admin desk, or its login form",
     tag: TAG,
     replies: { 200: { description: "A page", type: "text/html" } },
   }, async (c) => {
@@ -67,11 +69,11 @@ export const adminRoutes = [
     path: "/admin/login",
     summary: "Log in with the admin token",
     tag: TAG,
-    body: z.object({ token: z.string().min(1).max(500), next: room }),
+    body: z.object({ token: z.string().min(1).max(500), next: deskPath }),
     replies: {
       200: { description: "Logged in", schema: said },
       303: { description: "Logged in, by a form" },
-      401: { description: "Not the token" },
+      401: { description: "The token is wrong" },
     },
     again: loginPage,
   }, async (c, { body }) => {
@@ -116,11 +118,11 @@ export const adminRoutes = [
   endpoint({
     method: "post",
     path: "/admin/verify",
-    summary: "Hold the log against its seals",
+    summary: "Verify the log against its hash chain",
     tag: TAG,
     access: "admin",
     replies: {
-      200: { description: "The verdict", schema: verdict },
+      200: { description: "The result of the verification", schema: verdict },
     },
   }, async (c) => {
     const found = await verifyLog(c.get("services").sql);
@@ -133,7 +135,7 @@ export const adminRoutes = [
   endpoint({
     method: "post",
     path: "/admin/cache/clear",
-    summary: "Forget every cached answer",
+    summary: "Clear the cache of query results",
     tag: TAG,
     access: "admin",
     replies: {

@@ -1,4 +1,4 @@
-// The rooms of the admin desk: what can be seen there. (What can be done stands with each noun.)
+// The pages of the admin desk. The actions are in the file of each noun.
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";
@@ -25,8 +25,8 @@ const LOG_PAGE = 50;
 
 const replies = { 200: { description: "A page", type: "text/html" } };
 
-/** Every room asks for the token, and is never kept anywhere. */
-function room<Params extends z.ZodType, Query extends z.ZodType>(
+/** A page of the desk: needs the admin token, and is never stored by a cache. */
+function deskPage<Params extends z.ZodType, Query extends z.ZodType>(
   spec: { path: string; summary: string; params?: Params; query?: Query },
   page: (
     c: Context,
@@ -47,7 +47,7 @@ const optional = searchTerm(200).transform((value) => value === "" ? undefined :
   .optional();
 
 export const deskRoutes = [
-  room({
+  deskPage({
     path: "/admin/entries",
     summary: "Entries to approve, hide, restore and erase",
     query: z.object({ state: state.optional(), before: idParams.shape.id.optional() }),
@@ -60,7 +60,7 @@ export const deskRoutes = [
     return adminEntriesPage(c, { entries, state, next, paged: before !== undefined });
   }),
 
-  room({
+  deskPage({
     path: "/admin/polls",
     summary: "Polls to open, change, close, reopen and delete",
     query: newestFirst,
@@ -69,7 +69,7 @@ export const deskRoutes = [
     return adminPollsPage(c, { ...found, paged: query.before !== undefined });
   }),
 
-  room({
+  deskPage({
     path: "/admin/polls/:id",
     summary: "One poll to change",
     params: idParams,
@@ -79,7 +79,7 @@ export const deskRoutes = [
     return adminPollPage(c, JSON.parse(JSON.stringify(poll)));
   }),
 
-  room({
+  deskPage({
     path: "/admin/log",
     summary: "The log, newest first, by stream, type and time",
     query: z.object({
@@ -103,7 +103,7 @@ export const deskRoutes = [
     return adminLogPage(c, { events, filter, head, before, next });
   }),
 
-  room({
+  deskPage({
     path: "/admin/log/:position",
     summary: "One event in full",
     params: z.object({ position }),
@@ -115,9 +115,9 @@ export const deskRoutes = [
     return adminEventPage(c, await readable(c, stored));
   }),
 
-  room({
+  deskPage({
     path: "/admin/projections",
-    summary: "How far the read models are, and how far a replay",
+    summary: "The positions of the read models, and the progress of a replay",
   }, async (c) => {
     const { sql, mending } = c.get("services");
     const states = await projectionStates(sql);
@@ -129,9 +129,9 @@ export const deskRoutes = [
     });
   }),
 
-  room({
+  deskPage({
     path: "/admin/caches",
-    summary: "How well the caches do",
+    summary: "Hit rates of the caches",
   }, async (c) => {
     const { cache, cacheWatch } = c.get("services");
     await cacheWatch.note();
@@ -145,18 +145,18 @@ export const deskRoutes = [
     return adminCachesPage(c, { counts, history });
   }),
 
-  room({
+  deskPage({
     path: "/admin/health",
-    summary: "How the service and its parts are",
+    summary: "The health of the service and its dependencies",
   }, async (c) => adminHealthPage(c, await healthOf(c.get("services")))),
 
-  room({
+  deskPage({
     path: "/admin/verify",
-    summary: "Where the log can be held against its seals",
+    summary: "The page from which the log can be verified",
   }, (c) => adminVerifyPage(c)),
 ];
 
-/** An event that no schema of today fits is shown as it is stored. */
+/** An event that does not match its current schema is shown as it is stored. */
 async function readable(c: Context, stored: StoredEvent): Promise<OneEvent> {
   try {
     const [event] = await decode(c.get("services").sql, [stored]);

@@ -1,4 +1,4 @@
-// Serves the files that pages need.
+// Serves the scripts, styles and icons of the pages.
 import type { Hono } from "hono";
 import type { Context, Env } from "../http/context.ts";
 import type { Handle } from "../http/endpoint.ts";

@@ -1,4 +1,4 @@
-// What describes the site to machines: its feed, its API.
+// Documents about the site: the Atom feed, the OpenAPI document and its page.
 import { type Endpoint, endpoint } from "../http/endpoint.ts";
 import { openapiOf } from "../http/openapi.ts";
 import { docsPage } from "../pages/docs.tsx";
@@ -7,7 +7,7 @@ import { feedEntries, type FeedEntry } from "$projections/guestbook.ts";
 
 const FEED_ENTRIES = 20;
 
-/** The document lists every call, its own too. */
+/** The document lists every call, including these three. */
 export function documentRoutes(others: Endpoint[]): Endpoint[] {
   const routes: Endpoint[] = [
     endpoint({
@@ -45,7 +45,7 @@ export function documentRoutes(others: Endpoint[]): Endpoint[] {
     endpoint({
       method: "get",
       path: "/docs",
-      summary: "The API, to be read",
+      summary: "The API as a page",
       tag: "documents",
       replies: { 200: { description: "A page", type: "text/html" } },
     }, (c) => {

@@ -1,5 +1,6 @@
-// A poll or the guestbook in another site's page. Only what stands here may be framed, by the sites
-// of EMBED_ORIGINS; forms go to addresses below /embed/, so that the cookie fits the frame.
+// A poll or the guestbook inside another site's page. Only these paths may be framed, and only by the
+// sites in EMBED_ORIGINS. Forms post to paths below /embed/, where the visitor's cookie is set with the
+// attributes that a frame needs.
 import { z } from "zod";
 import { endpoint } from "../http/endpoint.ts";
 import { idParams } from "../schemas/fields.ts";
@@ -38,7 +39,7 @@ export const embedRoutes = [
   endpoint({
     method: "get",
     path: "/embed/polls/:id",
-    summary: "One poll, to be framed",
+    summary: "One poll, for a frame",
     tag: TAG,
     params: idParams,
     replies: FRAME,
@@ -54,7 +55,7 @@ export const embedRoutes = [
   endpoint({
     method: "get",
     path: "/embed/guestbook",
-    summary: "The guestbook, to be framed",
+    summary: "The guestbook, for a frame",
     tag: TAG,
     replies: FRAME,
   }, async (c) => {

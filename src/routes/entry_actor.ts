@@ -1,15 +1,15 @@
-// Who signs, changes or takes away an entry, as the guestbook's commands know them.
+// The actor of a guestbook command, made from a request.
 import type { Asker } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import { digestFor } from "../http/visitor_cookie.ts";
 import { clock } from "../store/database_clock.ts";
 
-/** A visitor as the guestbook sees them. */
+/** The digest by which the guestbook knows a visitor. */
 export function authorOf(visitor: string | undefined): string | undefined {
   return visitor && digestFor("guestbook", visitor);
 }
 
-/** Whether what this caller writes waits to be approved. */
+/** Whether an entry by this caller must be approved before it is shown. */
 export function isHeld(c: Context): boolean {
   return c.get("services").config.MODERATION === "before" && !c.get("admin");
 }

@@ -1,4 +1,4 @@
-// The guestbook: reading it, and what an admin does with its entries. Signing has a file of its own.
+// The guestbook: reading it, and the admin's actions on entries. signing.ts has what visitors do.
 import { z } from "zod";
 import {
   entryStream,
@@ -33,7 +33,7 @@ import { seen } from "./visits.ts";
 const TAG = "guestbook";
 const FIRST_PAGE = 10;
 
-/** What is done at the admin desk. */
+/** Common to the admin's actions. */
 const desk = {
   method: "post",
   tag: TAG,
@@ -42,7 +42,7 @@ const desk = {
   next: "/admin/entries",
 } as const;
 
-function entryQuestion(id: number) {
+function entryQuery(id: number) {
   return {
     key: `entry:${id}`,
     tags: [`entry:${id}`],
@@ -122,7 +122,7 @@ export const guestbookRoutes = [
     query: asOf,
     replies: { 200: { description: "The entry", schema: entrySchema } },
   }, async (c, { params, query }) => {
-    const answer = await c.get("services").cache.read(entryQuestion(params.id));
+    const answer = await c.get("services").cache.read(entryQuery(params.id));
     if (query.asOf !== undefined && answer.text !== "null") {
       return await entryAsOf(c, params.id, query.asOf);
     }
@@ -157,7 +157,7 @@ export const guestbookRoutes = [
   }),
 ];
 
-/** Folded from its own stream: what was shown then, of what is still shown today. */
+/** Folds the entry's stream up to the position; an entry that is not shown today is a 404. */
 async function entryAsOf(c: Context, id: number, position: number): Promise<Response> {
   await refuseFuture(c.get("services").sql, position);
   const events = await readStream(c.get("services").sql, entryStream(id), position);

@@ -1,4 +1,4 @@
-// Whether the service is well, for people, load balancers and Prometheus.
+// Health and metrics, for people, load balancers and Prometheus.
 import { z } from "zod";
 import type { Context } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -6,8 +6,8 @@ import { healthOf } from "../observability/health.ts";
 import { healthSchema } from "../schemas/health.ts";
 
 const answers = {
-  200: { description: "Well enough to serve", schema: healthSchema },
-  503: { description: "Not able to serve", schema: healthSchema },
+  200: { description: "Able to serve requests", schema: healthSchema },
+  503: { description: "Not able to serve requests", schema: healthSchema },
 };
 
 const live = z.object({ status: z.literal("alive") });
@@ -22,7 +22,7 @@ export const healthRoutes = [
   endpoint({
     method: "get",
     path: "/health",
-    summary: "How the service and its parts are",
+    summary: "The health of the service and its dependencies",
     tag: "health",
     replies: answers,
   }, answerHealth),
@@ -32,7 +32,7 @@ export const healthRoutes = [
     path: "/health/live",
     summary: "Whether the process runs",
     tag: "health",
-    replies: { 200: { description: "It does", schema: live } },
+    replies: { 200: { description: "The process runs", schema: live } },
   }, (c) => {
     c.header("Cache-Control", "no-store");
     return c.json({ status: "alive" });
@@ -41,7 +41,7 @@ export const healthRoutes = [
   endpoint({
     method: "get",
     path: "/health/ready",
-    summary: "Whether requests may come",
+    summary: "Whether the service is ready for requests",
     tag: "health",
     replies: answers,
   }, answerHealth),

@@ -1,5 +1,5 @@
-// Server-sent events: results and entries as they move. `id` is a position of the log, so a page
-// that was cut off goes on where it stopped and never shows an older number after a newer one.
+// Server-sent events: poll results, new entries and the log. `id` is a position of the log, so a
+// disconnected page resumes where it stopped and never shows an older number after a newer one.
 import { z } from "zod";
 import type { EventType, Recorded } from "$events/mod.ts";
 import { shownEntries, shownTotal } from "$projections/guestbook.ts";
@@ -16,7 +16,7 @@ import { filters } from "./log.ts";
 import { publicPoll } from "../schemas/polls.ts";
 
 const PAGE = 100;
-/** As many as the guestbook's first page has. */
+/** The number of entries on the guestbook's first page. */
 const NEWEST = 10;
 const STREAM = { "content-type": "text/event-stream" };
 
@@ -24,7 +24,7 @@ async function live(c: Context, topic: Topic, after: number | undefined): Promis
   const { live, freshness, sql, config } = c.get("services");
   c.header("Cache-Control", "no-store");
   c.header("X-Accel-Buffering", "no");
-  // Nobody would ever read, or end, the stream behind a HEAD.
+  // The stream of a HEAD would never be read or closed.
   if (c.req.raw.method === "HEAD") return c.body(null, 200, STREAM);
   const given = position.safeParse(c.req.header("last-event-id"));
   const { position: head } = await readHead(sql);
@@ -40,8 +40,8 @@ async function live(c: Context, topic: Topic, after: number | undefined): Promis
 }
 
 /**
- * Straight from the read model, which has every event of the log the moment it is there: a cached
- * answer may still be on its way out.
+ * Reads the read model, not the cache: the read model changes in the transaction of the append, while a
+ * cached answer may not be invalidated yet.
  */
 async function pollMessage(sql: Sql, id: number): Promise<Message[]> {
   const { position } = await readHead(sql);
@@ -68,7 +68,7 @@ async function entryMessages(sql: Sql, events: Recorded[], last: number): Promis
   return [{ id: last, event: "entries", data: JSON.stringify({ added, total }) }];
 }
 
-/** What was approved is new to readers; what was hidden long ago and comes back is not. */
+/** Ids of approved entries. An approved entry is new to readers; an old one that is restored is not. */
 async function approved(sql: Sql, events: Recorded[]): Promise<number[]> {
   const ids = new Set(events.flatMap((e) => e.type === "EntryRestored" ? [e.data.id] : []));
   if (ids.size === 0) return [];
@@ -77,8 +77,8 @@ async function approved(sql: Sql, events: Recorded[]): Promise<number[]> {
 }
 
 /**
- * What came after a position, a page at a time; no more than makes its listener come back for the
- * rest, so that who was away for a million events does not have them all in memory at once.
+ * Reads the messages after a position page by page, and stops after MAX_BEHIND: the hub then disconnects
+ * the subscriber, which reconnects for the rest. So a million missed events are never in memory at once.
  */
 async function pages(after: number, page: (after: number) => Promise<Message[]>) {
   const found: Message[] = [];
@@ -140,7 +140,7 @@ function logTopic(sql: Sql, { stream, type }: Filters): Topic {
 }
 
 const replies = { 200: { description: "A stream of events", type: "text/event-stream" } };
-/** Where a page stands that has no Last-Event-ID yet. */
+/** `after`: the position that a page was rendered at, for its first connection. */
 const query = z.object({ after: position.optional() });
 
 export const liveRoutes = [

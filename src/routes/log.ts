@@ -17,7 +17,7 @@ const stored = z.object({
   seal: z.string(),
 });
 
-/** One stream, and types as a list with commas. */
+/** One stream; types as a comma-separated list. */
 export const filters = z.object({
   stream: searchTerm(200).optional(),
   type: searchTerm(500).optional(),

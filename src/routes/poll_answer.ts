@@ -1,4 +1,4 @@
-// One poll as the cache answers it: what every call about a poll begins with.
+// The cached query of one poll, with which every call about a poll begins.
 import type { CachedValue } from "../cache/backend.ts";
 import { AppError } from "../errors.ts";
 import type { Context } from "../http/context.ts";

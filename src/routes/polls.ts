@@ -1,4 +1,4 @@
-// Polls: reading, opening and changing them. Votes, results and receipts have files of their own.
+// Polls: reading, opening and changing them. See votes.ts, results.ts and receipts.ts for the rest.
 import { z } from "zod";
 import {
   changePoll,
@@ -74,7 +74,7 @@ export const pollsRoutes = [
     return await sendQuery<Poll>(c, answer, {
       page: (poll) => pollPage(c, publicPoll(poll), answer),
       json: publicPoll,
-      // Votes move what is shown and leave the version alone.
+      // A vote changes the numbers but not the poll's version, so the tag needs the position, too.
       etag: (poll) => `"${poll.version}.${answer.position}"`,
     });
   }),
@@ -125,8 +125,8 @@ export const pollsRoutes = [
     const { events } = await handleCommand(c, async (read) => {
       const state = foldPoll(await read(pollStream(params.id)));
       const given = c.get("body").form && options ? reworded(options, state?.options) : options;
-      const named_ = given ? { options: named(given, state?.options) } : {};
-      return changePoll(state, { ...body, ...named_, closesAt, ifMatch: ifMatch(c) }, at);
+      const withIds = given ? { options: named(given, state?.options) } : {};
+      return changePoll(state, { ...body, ...withIds, closesAt, ifMatch: ifMatch(c) }, at);
     });
     return sendCommandResult(c, {
       json: { id: params.id, message: "Updated" },
@@ -138,7 +138,7 @@ export const pollsRoutes = [
   commandEndpoint({
     method: "delete",
     path: "/polls/:id",
-    summary: "Take a poll out of every read",
+    summary: "Delete a poll: no read shows it any more",
     tag: TAG,
     access: "admin",
     replies: STALE,
@@ -171,8 +171,8 @@ export const pollsRoutes = [
     next: DESK,
   }, async (read, { c, id, body }) => {
     const at = await clock(c.get("services").sql);
-    const asked = { closesAt: body.closes_at, ifMatch: ifMatch(c) };
-    return reopenPoll(foldPoll(await read(pollStream(id))), asked, at);
+    const reopening = { closesAt: body.closes_at, ifMatch: ifMatch(c) };
+    return reopenPoll(foldPoll(await read(pollStream(id))), reopening, at);
   }),
 
   ...voting("/polls"),

@@ -1,4 +1,4 @@
-// Receipts: whether a vote is counted, to be asked by whoever holds its receipt.
+// Receipts: the holder of a receipt can ask whether its vote is counted.
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { wantsHtml } from "../http/context.ts";
@@ -17,7 +17,7 @@ export const receiptRoute = endpoint({
   summary: "Whether a vote is counted, where, and under which seal and signed head",
   tag: "polls",
   params: z.object({ receipt: z.string() }),
-  replies: { 200: { description: "What became of it", schema: receiptSchema } },
+  replies: { 200: { description: "The state of the vote", schema: receiptSchema } },
 }, async (c, { params }) => {
   const { sql, secrets } = c.get("services");
   const position = Number(params.receipt.match(/^(\d{1,15})-[0-9a-f]{32}$/)?.[1] ?? 0);

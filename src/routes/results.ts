@@ -1,4 +1,4 @@
-// Results, and what anybody needs to count them again.
+// Results, and the ballots from which anybody can recount them.
 import { z } from "zod";
 import { foldPoll, pollStream } from "../commands/polls.ts";
 import { AppError } from "../errors.ts";
@@ -29,7 +29,7 @@ export const resultsRoutes = [
   endpoint({
     method: "get",
     path: "/polls/:id/ballots",
-    summary: "Every ballot without its voter, to be counted again by anybody",
+    summary: "Every ballot without its voter, so that anybody can recount",
     tag: TAG,
     params: idParams,
     replies: {
@@ -119,7 +119,7 @@ async function* ballotLines(c: Context, poll: number, until: number): AsyncGener
   }
 }
 
-/** What was counted then; nothing that happens later can change it, so it may be kept for ever. */
+/** The results at a position. Later events cannot change them, so caches may keep them for ever. */
 async function resultsAsOf(c: Context, id: number, position: number): Promise<Results> {
   const { sql } = c.get("services");
   await refuseFuture(sql, position);

@@ -1,4 +1,4 @@
-// What a visitor does in the guestbook: sign, and see, change or take away entries of their own.
+// A visitor's actions in the guestbook: sign; see, change and delete their own entries.
 import { z } from "zod";
 import { editEntry, entryStream, eraseEntry, foldEntry, signEntry } from "../commands/guestbook.ts";
 import { AppError } from "../errors.ts";
@@ -25,13 +25,14 @@ const name = text({ max: 100 });
 const message = text({ max: 2000, lines: true });
 const fields = z.object({ name, message });
 const changes = z.object({ name: name.optional(), message: message.optional() });
-/** Readers of pages are thanked, and see an entry that is held; old clients are sent home. */
+
+/** Browsers go to the visitor's entries, where a held entry is visible; old clients go to "/". */
 function afterSigning(c: Context, entry: { id: number; held: boolean }, base: string): string {
   const isReader = wantsHtml(c) || base !== "";
   return isReader || entry.held ? `${base}/entries/mine?thanks=${entry.id}` : "/";
 }
 
-/** What a visitor does with entries of their own: here, and in the frame of another site. */
+/** The same endpoints for our own pages and for the frame in another site. */
 export function authored(base: "" | "/embed") {
   const embedded = base !== "";
   const place = { embedded, home: embedded ? "/embed/guestbook" : "/", base: `${base}/entries` };
@@ -71,7 +72,7 @@ export function authored(base: "" | "/embed") {
     endpoint({
       method: "get",
       path: `${base}/entries/mine`,
-      summary: "What this visitor signed: never stored anywhere",
+      summary: "This visitor's entries; caches never store the answer",
       tag: TAG,
       query: z.object({
         thanks: idParams.shape.id.optional(),
@@ -125,7 +126,7 @@ export function authored(base: "" | "/embed") {
     commandEndpoint({
       method: "delete",
       path: `${base}/entries/:id`,
-      summary: "Take an entry away for good: by its author for 15 minutes, by an admin always",
+      summary: "Erase an entry: by its author for 15 minutes, by an admin always",
       tag: TAG,
       replies: STALE,
       word: "Deleted",

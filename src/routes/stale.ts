@@ -1,9 +1,9 @@
-// A form whose subject was changed meanwhile is shown again beside what is there now.
+// After a 412, a form is rendered again beside the current state of its record.
 import type { Sql } from "../connections/postgres.ts";
 import type { RejectedForm } from "../http/context.ts";
 import type { Context } from "../http/context.ts";
 
-/** The page of a refused form, with the row as it is `now` where that is why it was refused. */
+/** Renders a rejected form; after a 412 together with the current row (`now`). */
 export async function againOn<Row>(
   c: Context,
   refused: RejectedForm,

@@ -47,18 +47,18 @@ const event = z.object({
   erased: z.boolean(),
 });
 
-/** What differs by who asks: an address, and the forms for what may be done. */
+/** Renderings differ in two ways: e-mail addresses are shown or not, and so are an admin's forms. */
 function variantOf(c: Context): "public" | "whole" | "admin" {
   if (c.get("admin")) return "admin";
   return c.get("services").config.ACCESS === "guarded" ? "public" : "whole";
 }
 
-/** Where access is guarded, an address is for admins only. */
+/** With ACCESS=guarded only admins see e-mail addresses. */
 function shownUser(c: Context, { id, name, email, created_at }: User) {
   return variantOf(c) === "public" ? { id, name, created_at } : { id, name, email, created_at };
 }
 
-/** Upper and lower case are one address; the stream's name gives nothing away. */
+/** Case-insensitive; a MAC, so that the stream's name does not reveal the address. */
 function claimStream(c: Context, address: string): string {
   const { email } = c.get("services").secrets;
   return `email-${createHmac("sha256", email).update(address.toLowerCase()).digest("hex")}`;
@@ -114,7 +114,7 @@ export const usersRoutes = [
       variant: variantOf(c),
       page: (data) => userPage(c, { ...shownUser(c, data), version: data.version }),
       json: (data) => shownUser(c, data),
-      // Of one version there are two answers then, and no tag may stand for both.
+      // A guarded site has two answers for one version, so they need different tags.
       etag: ({ version }) => variantOf(c) === "public" ? `"${version}.0"` : `"${version}"`,
     });
   }),
@@ -184,7 +184,7 @@ export const usersRoutes = [
   commandEndpoint({
     method: "delete",
     path: "/users/:id",
-    summary: "Take a user out of every read",
+    summary: "Delete a user: no read shows them any more",
     tag: TAG,
     access: "guarded",
     replies: STALE,
@@ -227,7 +227,7 @@ export const usersRoutes = [
   }),
 ];
 
-/** Folded from its own stream, for a user who is still there today. */
+/** Folds the user's stream up to the position; a user who is deleted today is a 404. */
 async function userAsOf(c: Context, id: number, position: number): Promise<Response> {
   await refuseFuture(c.get("services").sql, position);
   const events = await readStream(c.get("services").sql, userStream(id), position);

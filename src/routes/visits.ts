@@ -1,4 +1,4 @@
-// How often pages were seen.
+// Page views.
 import { z } from "zod";
 import { countView } from "../commands/visits.ts";
 import type { Context } from "../http/context.ts";
@@ -15,8 +15,8 @@ async function total(c: Context, page: string): Promise<number> {
 }
 
 /**
- * Counts this view and answers how many there were. Where the access log counts, which is a second
- * behind anyway, one look a second is enough for all readers.
+ * Counts this view and returns the total. Where the access log counts, the total is a second behind
+ * anyway, so all readers share one query a second.
  */
 export async function seen(c: Context, page: string): Promise<number> {
   const { visits, config } = c.get("services");
@@ -25,7 +25,7 @@ export async function seen(c: Context, page: string): Promise<number> {
   return await total(c, page);
 }
 
-/** A view that is safe to repeat goes straight into the log, which remembers its key. */
+/** With an Idempotency-Key the view is appended to the log at once, because the log stores the key. */
 async function countOnce(c: Context, page: string): Promise<number> {
   const { events: [event] } = await handleCommand(
     c,

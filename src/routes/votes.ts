@@ -1,4 +1,4 @@
-// Voting: casting, changing and withdrawing a vote, and seeing one's own.
+// Votes: cast, change and withdraw one, and read one's own.
 import { z } from "zod";
 import {
   ballotStream,
@@ -34,7 +34,7 @@ import { commandEndpoint } from "../http/command_endpoint.ts";
 
 const TAG = "polls";
 
-/** One ballot a voter and poll: two polls see two strangers. */
+/** A voter has a different digest in each poll, so that votes in two polls cannot be linked. */
 function voterIn(poll: number, visitor: string): string {
   return digestFor(`poll-${poll}`, visitor);
 }
@@ -61,7 +61,7 @@ async function cast(c: Context, poll: number, options: string[]): Promise<Cast> 
   };
 }
 
-/** What a voter does: on our own pages, and in the frame of another site. */
+/** The same endpoints for our own pages and for the frame in another site. */
 export function voting(base: "/polls" | "/embed/polls") {
   return [
     endpoint({
@@ -106,7 +106,7 @@ export function voting(base: "/polls" | "/embed/polls") {
     endpoint({
       method: "get",
       path: `${base}/:id/mine`,
-      summary: "This voter's vote, and the results where voting opens them: never stored anywhere",
+      summary: "This voter's vote, and the results if voting reveals them; caches never store it",
       tag: TAG,
       params: idParams,
       query: z.object({
@@ -143,7 +143,7 @@ async function voteAgain(c: Context, base: "/polls" | "/embed/polls", refused: R
   return pollPage(c, publicPoll(poll), { base, position: answer.position, refused });
 }
 
-/** As the old clients vote: in the default poll, whose answer says that the vote is queued. */
+/** The vote call of the old system: the default poll, and an answer with the status "Queued". */
 export const oldVote = endpoint({
   method: "post",
   path: "/vote",

@@ -1,4 +1,4 @@
-// How well the caches do, as the guestbook and the desk tell it.
+// Hit rates of the caches, as the guestbook and the desk show them.
 import { z } from "zod";
 
 const rateSchema = z.object({ hits: z.int(), misses: z.int(), rate: z.number() });

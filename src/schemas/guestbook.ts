@@ -1,4 +1,4 @@
-// What the guestbook takes and shows.
+// Response schemas of the guestbook.
 import { z } from "zod";
 import { id, isoDate } from "./fields.ts";
 import { cacheFactsSchema } from "./cache.ts";

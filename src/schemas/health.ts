@@ -1,4 +1,4 @@
-// How the service and its parts are, as /health tells it.
+// The answer of /health.
 import { z } from "zod";
 
 const state = z.object({
@@ -15,7 +15,7 @@ export const healthSchema = z.object({
   position: z.int().optional(),
   visible: z.int().optional(),
   projections: z.array(state).optional(),
-  /** Streams whose text does not open with the key that is there. */
+  /** Streams whose text cannot be decrypted with the key that is stored. */
   unreadable: z.array(z.string()).optional(),
 });
 

@@ -1,4 +1,4 @@
-// What a poll looks like from outside, and when its results may be seen.
+// Request and response schemas of polls, and the rule for when results are shown.
 import { z } from "zod";
 import { AppError } from "../errors.ts";
 import { dateTime, id, isoDate, text } from "./fields.ts";
@@ -13,7 +13,7 @@ const optionInput = z.union([
   z.object({ id: z.string().regex(SLUG, "is not a short name").optional(), text: optionText }),
 ]);
 
-/** A form sends one option a line, JSON a list of texts or of {id, text}. */
+/** A form sends one option per line, JSON a list of texts or of {id, text}. */
 const options = z.preprocess(
   (value) => typeof value === "string" ? value.split(/\r?\n/).filter((line) => line.trim()) : value,
   z.array(optionInput).min(2, "at least 2 options").max(20, "at most 20 options"),
@@ -80,7 +80,7 @@ export const ballotSchema = z.object({
 export type PublicPoll = z.infer<typeof pollSchema>;
 export type Results = z.infer<typeof resultsSchema>;
 
-/** Given ids stay; the others are numbered, past those that the poll already has. */
+/** Keeps given ids and the ids of known texts; numbers the other options with ids not in use. */
 export function named(
   given: { id?: string; text: string }[],
   known: { id: string; text: string }[] = [],
@@ -96,7 +96,7 @@ export function named(
   });
 }
 
-/** Lines of a form: what has a new text in an old one's place is that one, reworded. */
+/** A form's lines have no ids: a new text on the line of an old option is that option, reworded. */
 export function reworded(
   lines: { id?: string; text: string }[],
   known: { id: string; text: string }[] = [],
@@ -135,12 +135,12 @@ export function resultsOf(poll: Poll): Results {
   return { id, question, state: poll.state === "open" ? "open" : "closed", voters, votes, options };
 }
 
-/** Its position and the beginning of its seal: nobody can make one up for a vote not cast. */
+/** The position and the start of the seal, which cannot be guessed without the vote. */
 export function receiptOf({ position, seal }: Pick<Ballot, "position" | "seal">): string {
   return `${position}-${seal.slice(0, 32)}`;
 }
 
-// What a spreadsheet would take for a formula gets an apostrophe in front.
+// An apostrophe keeps a spreadsheet from running a cell as a formula.
 function csvCell(value: string | number): string {
   const text = typeof value === "number" ? String(value) : value.replace(/^[=+\-@\t\r]/, "'$&");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A backup at once and then every BACKUP_EVERY_HOURS, the newest BACKUP_KEEP of them kept. One that
-# fails is said and tried again after a minute.
+# Makes a backup at once and then every BACKUP_EVERY_HOURS, and keeps the newest BACKUP_KEEP. Retries a
+# failed backup after a minute.
 set -eu
 wait_seconds() {
   sleep "$1" &

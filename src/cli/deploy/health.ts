@@ -1,4 +1,4 @@
-// The container's health check: exit code 0 if the service says that requests may come.
+// The container's health check: exit code 0 if the service is ready for requests.
 import { loadConfig } from "../../config/config.ts";
 import { AppError } from "../../errors.ts";
 import { ownAddress } from "./own_address.ts";

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Nginx for containers. nginx.conf is the project's own; what is different here goes into run/ beside
-# it. Plain Nginx looks a name up only when it reads its configuration, so once a second this looks
-# which replicas there are and answer, and has Nginx read it again when that changed.
+# Runs Nginx in a container with the project's own nginx.conf; run/ beside it holds the settings for
+# containers. Debian's Nginx resolves a name only when it reads its configuration, so this script checks
+# once a second which replicas exist and answer, and reloads Nginx when that changes.
 set -eu
 home=/tmp/nginx
 access_log=/var/log/tallybook/access.log
@@ -22,8 +22,8 @@ answers() {
   curl -s -o /dev/null -m 1 "http://$1:$app_port/health/live" && echo "$1"
 }
 
-# A replica joins once it answers; those that joined stay for as long as their name does, for Nginx
-# itself passes over one that is down.
+# A replica joins when it answers, and stays until its address leaves the DNS: Nginx itself skips a replica
+# that is down.
 replicas() {
   for address in $(addresses); do
     case " $joined " in
@@ -35,13 +35,13 @@ replicas() {
 }
 
 write_replicas() {
-  # One that failed is passed over for a second. Where all of them are, each is tried all the same: one
-  # that has just come back answers while the mark on it still stands.
+  # Nginx skips a failed replica for a second. If it would skip all of them, it tries the backup entries:
+  # a replica that has just come back answers although it is still marked as failed.
   for address in $joined; do
     echo "server $address:$app_port max_fails=1 fail_timeout=1s;"
     echo "server $address:$app_port max_fails=0 backup;"
   done >run/upstream.conf
-  # An upstream without servers is refused; this one is down until there is another.
+  # Nginx refuses an upstream without servers, so this placeholder stands in until a replica answers.
   [ -n "$joined" ] || echo 'server 127.0.0.1:9 down;' >run/upstream.conf
   {
     echo 'geo $from_app { default 0;'
@@ -56,7 +56,7 @@ write_replicas() {
 write_listen() {
   echo 'listen 8080 backlog=4096;' >run/listen.conf
   [ -z "${TLS_CERTIFICATE:-}" ] || write_tls
-  # 8000 is where the service raises page versions; 8081 is for the health check.
+  # The service raises page versions at 8000; 8081 is for the health check.
   echo 'listen 127.0.0.1:8081; listen 8000;' >run/inside.conf
   case ${RATE_LIMIT:-on} in
     off | false | no | 0) : >run/limits.conf ;;
@@ -64,8 +64,8 @@ write_listen() {
   esac
 }
 
-# The plain side leads to PUBLIC_URL, never to the Host of a request: a client may send any, and a cache
-# on the way would give its redirect to others.
+# Plain HTTP redirects to PUBLIC_URL, never to the Host of the request: a client may forge it, and a cache
+# on the way would serve the redirect to others.
 write_tls() {
   host='([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?'
   origin=$(printf %s "${PUBLIC_URL:-}" | tr -d '\n' | sed -nE "s!^(https://$host)([/?#].*)?\$!\1!p")
@@ -82,21 +82,21 @@ ssl_protocols TLSv1.2 TLSv1.3;
 ssl_session_cache shared:tls:4m;
 ssl_session_tickets off;
 add_header Strict-Transport-Security "max-age=31536000" always;
-# What was refused on the plain side is answered there: its address may be one that cannot be read.
+# Errors on the plain port are answered there: an unreadable request has no URI to redirect.
 set \$plain "\$server_port\$uri";
 if (\$plain ~ "^8080(?!/-/refused_)") { return 308 $origin\$request_uri; }
 EOF
 }
 
-# The app follows the log by name and offset, so it is moved aside whole.
-turn_log() {
+# The app follows the log by name and offset, so the file is renamed, not truncated.
+rotate_log() {
   size=$(wc -c <"$access_log")
   [ "$size" -gt "$largest_log" ] || return 0
   mv "$access_log" "$access_log.1"
   kill -USR1 "$nginx"
 }
 
-# What changes when a certificate is renewed.
+# A checksum that changes when the certificate is renewed.
 certificate() {
   [ -z "${TLS_CERTIFICATE:-}" ] || cksum "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null || true
 }
@@ -124,6 +124,6 @@ while kill -0 "$nginx" 2>/dev/null; do
     certificate=$(certificate)
     kill -HUP "$nginx"
   fi
-  turn_log
+  rotate_log
 done
 wait "$nginx"

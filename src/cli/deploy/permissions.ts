@@ -1,5 +1,5 @@
-// Prints, a line each, what comes after `deno run` for one of our programs: the permissions that its
-// configuration calls for, by name, then the program, then what it is told of where it runs.
+// Prints the arguments of `deno run` for one of our programs, one per line: the named permissions that
+// its configuration needs, the program, and options that depend on the container.
 import { dirname, resolve } from "node:path";
 import { type Config, loadConfig } from "../../config/config.ts";
 import { AppError } from "../../errors.ts";
@@ -36,7 +36,7 @@ const PROGRAMS: Record<string, Program> = {
       place.config.WEBHOOK_URL,
       ...place.config.NGINX_URL,
     ],
-    // Where nothing is given, what is made at the first start is kept there.
+    // Without these settings the embedded database and the generated signing key are stored there.
     write: ({ config: { DATABASE_URL, SIGNING_KEY, DATA_DIR } }) =>
       DATABASE_URL && SIGNING_KEY ? [] : [DATA_DIR],
     args: ({ own }) => own ? [`--host=${own.address}`, `--trusted-proxies=${own.network}`] : [],
@@ -55,7 +55,7 @@ const PROGRAMS: Record<string, Program> = {
 
 export function permissionsFor(name: string, place: Place): string[] {
   const program = PROGRAMS[name];
-  if (!program) throw new AppError("invalid", `not a program that a container runs: ${name}`);
+  if (!program) throw new AppError("invalid", `unknown program: ${name}`);
   const net = program.net(place).filter((url) => url !== undefined).map(hostAndPort);
   const write = program.write(place).map((path) => resolve(ROOT, path));
   return [
@@ -75,7 +75,7 @@ function hostAndPort(url: string): string {
   return `${hostname}:${port || DEFAULT_PORTS[protocol]}`;
 }
 
-/** Secrets that are files, and the folder of the access log, whose file is replaced now and then. */
+/** The secret files, and the folder of the access log, because the log is rotated. */
 function givenFiles({ config, env }: Place): string[] {
   const named = Object.entries(env).filter(([name]) => name.endsWith("_FILE")).map(([, at]) => at);
   const files = named.filter((path) => path.startsWith("/"));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Redis with its password in a file of its own memory, so that no list of processes shows it.
-# No eviction: a tag that Redis forgot early would let an older answer be believed.
+# Runs Redis with its password in a file on a tmpfs, so that no process list shows it.
+# No eviction: if Redis evicted a tag, an older cached answer would count as current.
 set -eu
 umask 077
 cat >/tmp/redis.conf <<EOF

@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh [flags of deno run ...] PROGRAM [arguments ...]: one of our programs, with the permissions
-# that its configuration calls for. It takes this shell's place, so signals reach it and nothing else.
+# run.sh [flags of deno run ...] PROGRAM [arguments ...]: runs one of our programs with the permissions
+# that its configuration needs. The program replaces this shell, so that it receives the signals.
 set -eu
 
 deno_flags='--quiet --no-prompt --cached-only --frozen'

@@ -1,6 +1,6 @@
-// Runs once, before everything else and without a network: lays out the secrets of a system of
-// containers, one folder for each group of those who share them. What was given in the environment
-// (NAME or NAME_FILE) is taken; what was made before stays; the rest is made now.
+// Runs once, before the other containers and without a network: writes the secrets into one folder for
+// each group of containers that share them. Uses a secret from the environment (NAME or NAME_FILE), keeps
+// one that was generated before, and generates the others.
 import { join } from "node:path";
 import { AppError, reason } from "../../errors.ts";
 import { randomSecret } from "../../security/secrets.ts";
@@ -10,8 +10,8 @@ import { run, say } from "../run.ts";
 type Env = Record<string, string | undefined>;
 type Secret = { folder: string; file: string; make: () => string };
 
-// Folders are volumes: owner is PostgreSQL's and migrate's, data is migrate's and the app's, app is
-// the app's alone, cache is Redis' and the app's, edge is Nginx' and the app's.
+// Each folder is a volume, mounted by: owner: PostgreSQL and migrate; data: migrate and the app; app: the
+// app alone; cache: Redis and the app; edge: Nginx and the app.
 const SECRETS: Record<string, Secret> = {
   OWNER_PASSWORD: { folder: "owner", file: "password", make: randomSecret },
   SERVICE_PASSWORD: { folder: "data", file: "password", make: randomSecret },
@@ -22,7 +22,7 @@ const SECRETS: Record<string, Secret> = {
   COOKIE_SECRET: { folder: "app", file: "cookie_secret", make: () => "" },
 };
 
-/** Addresses carry the passwords, so they are files of the same folders. */
+/** Connection URLs contain the passwords, so they are files in the same folders. */
 function urls(secrets: Env): { folder: string; file: string; text: string }[] {
   const postgres = (role: string, password = "") =>
     `postgres://${role}:${encodeURIComponent(password)}@postgres:5432/tallybook`;
@@ -34,7 +34,7 @@ function urls(secrets: Env): { folder: string; file: string; text: string }[] {
   ];
 }
 
-/** Names what is new; an empty ADMIN_TOKEN or COOKIE_SECRET is the service's own to make. */
+/** Returns the names of new secrets. The service generates an empty ADMIN_TOKEN or COOKIE_SECRET. */
 export async function layOut(root: string, env: Env): Promise<string[]> {
   const made: string[] = [];
   const values: Env = {};
@@ -55,7 +55,7 @@ async function given(name: string, env: Env): Promise<string | undefined> {
   if (!path) return undefined;
   const text = await read(path);
   if (text) return text;
-  throw new AppError("invalid", `${name}_FILE: empty or not there: ${path}`);
+  throw new AppError("invalid", `${name}_FILE: empty or missing: ${path}`);
 }
 
 async function isThere(path: string): Promise<boolean> {
@@ -81,6 +81,6 @@ async function write(path: string, text: string): Promise<void> {
 if (import.meta.main) {
   await run(async () => {
     const made = await layOut("/secrets", Deno.env.toObject());
-    say(made.length > 0 ? `laid out ${made.join(", ")}` : "all secrets were there");
+    say(made.length > 0 ? `wrote ${made.join(", ")}` : "all secrets exist already");
   });
 }

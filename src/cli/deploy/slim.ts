@@ -1,5 +1,5 @@
-// slim.ts FROM TO: deno.json for the image, without what only tests, other machines and the embedded
-// database want. Deno insists on having everything that deno.json names, used or not.
+// slim.ts FROM TO: writes a deno.json for the image, without the dependencies of the tests and the embedded
+// database and without development tasks, because Deno installs everything that deno.json lists.
 const [from = "deno.json", to = "slim.json"] = Deno.args;
 
 const NOT_IMPORTED = /^(@std\/|fast-check|playwright-core|axe-core|@electric-sql\/)/;

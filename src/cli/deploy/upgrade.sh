@@ -1,7 +1,7 @@
 #!/bin/sh
-# upgrade.sh [--no-build]: brings a running system to the source beside it, one replica after the other,
-# with never fewer of them than before. Migrations come first; they are made so that the code before
-# them goes on working. COMPOSE_FILE and COMPOSE_PROJECT_NAME say which system, as for compose itself.
+# upgrade.sh [--no-build]: upgrades a running system to this source, one replica after the other, never with
+# fewer replicas than before. Migrations run first; the previous version works with the migrated database.
+# COMPOSE_FILE and COMPOSE_PROJECT_NAME select the system, as for compose itself.
 set -eu
 cd "$(dirname "$0")/../../.."
 within=${UPGRADE_WITHIN_SECONDS:-120}
@@ -15,7 +15,7 @@ until_true() {
   until "$@"; do
     tries=$((tries + 1))
     if [ "$tries" -ge "$within" ]; then
-      echo "upgrade: waited $within seconds in vain for: $*" >&2
+      echo "upgrade: timed out after $within seconds: $*" >&2
       return 1
     fi
     sleep 1
@@ -26,7 +26,7 @@ is_healthy() {
   [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]
 }
 
-# Nginx knows the replica by one of its addresses.
+# Whether Nginx lists one of the replica's addresses.
 is_joined() {
   for address in $(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$1"); do
     compose exec -T nginx grep -qF "server $address:" /tmp/nginx/run/upstream.conf </dev/null && return 0
@@ -56,7 +56,7 @@ for replica in $old; do
   echo "upgrade: replaced $replica"
 done
 
-# A changed nginx.conf is taken into use without closing the port, and only if Nginx accepts it.
+# Reloads a changed nginx.conf without closing the port, and only if Nginx accepts it.
 compose exec -T nginx sh -c 'cd /tmp/nginx && cat >next.conf && nginx -q -t -p /tmp/nginx/ -c /tmp/nginx/next.conf &&
   mv next.conf nginx.conf && kill -HUP "$(cat nginx.pid)"' <nginx.conf
 echo "upgrade: done, $count replicas"

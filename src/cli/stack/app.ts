@@ -1,20 +1,20 @@
-// The app's processes, each as `deno run` with the permissions that the service needs here, by name.
+// The app's processes, each a `deno run` with named permissions.
 import type { ProcessGroup } from "./process_group.ts";
 import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
 
 export type AppOptions = {
   root: string;
-  /** What to run in place of src/main.ts. */
+  /** The script to run instead of src/main.ts. */
   script: string;
   env: Record<string, string>;
   changed: () => void;
 };
 
-// What a request holds lives for as long as its batch: a young heap of 8 MB copied much of it each time.
-// The old one is looked through before it has doubled, or memory would be paid for time that nobody
-// misses. deno task bench http says what the app has under load, and bench profile what collecting costs.
-// The same stands in deno.json and in the Dockerfile.
+// Objects of a request live as long as their batch, so a young generation of 8 MB copied many of them at
+// each collection. The old generation is collected before it doubles: memory matters more than the time
+// saved. `deno task bench http` measures memory under load, `bench profile` the cost of collection.
+// deno.json and the Dockerfile have the same flags.
 const HEAP = "--v8-flags=--max-semi-space-size=16,--heap-growing-percent=60";
 
 const HOSTS = "127.0.0.1,localhost,0.0.0.0";
@@ -52,7 +52,7 @@ async function isReady(port: number): Promise<boolean> {
   return answer.status === 200;
 }
 
-/** Runs the migrations as the superuser; they make the service's role and its rights. */
+/** Runs the migrations as the superuser; they create the service's role and its rights. */
 export async function migrate(keeper: ProcessGroup, options: AppOptions): Promise<void> {
   const script = `${options.root}/src/cli/migrate.ts`;
   if (!await exists(script)) return;

@@ -1,4 +1,4 @@
-// One process of the stack that can be started, stopped, killed and paused on its own: fault tests do.
+// A process of the stack that fault tests can start, stop, kill and pause on its own.
 import { AppError, reason } from "../../errors.ts";
 import { type ProcessGroup, type Running, signalTree, type SpawnOptions } from "./process_group.ts";
 import { waitFor } from "../../async/wait_for.ts";
@@ -10,9 +10,9 @@ export type ManagedProcessSpec = {
   phase: SpawnOptions["phase"];
   env?: Record<string, string>;
   cwd?: string;
-  /** How it is asked to stop; SIGTERM unless told otherwise. */
+  /** The signal that stops it; SIGTERM by default. */
   stopSignal?: string;
-  /** Throws or answers false until the process can be used. */
+  /** Throws or returns false until the process is ready. */
   ready: () => Promise<boolean>;
 };
 
@@ -21,7 +21,7 @@ const READY_WITHIN_MS = 30_000;
 export class ManagedProcess {
   #running: Running | undefined;
   #isWanted = false;
-  /** Hears of each end that neither `stop` nor `kill` caused. */
+  /** Called for each end that neither `stop` nor `kill` caused. */
   onEnd: ((status: Deno.CommandStatus) => void) | undefined;
 
   constructor(
@@ -38,12 +38,12 @@ export class ManagedProcess {
     return this.spec.port;
   }
 
-  /** undefined while it does not run. */
+  /** Undefined while it does not run. */
   get pid(): number | undefined {
     return this.#running?.pid;
   }
 
-  /** Whether it was started, and neither `stop` nor `kill` was called since. */
+  /** Whether it was started, and not stopped or killed since. */
   get isWanted(): boolean {
     return this.#isWanted;
   }
@@ -73,7 +73,7 @@ export class ManagedProcess {
     throw new AppError("unavailable", `${this.name} did not start: ${why}\n${log}`);
   }
 
-  /** Asks it to stop and waits until it has. */
+  /** Sends the stop signal and waits for the end. */
   async stop(): Promise<void> {
     this.#isWanted = false;
     const running = this.#running;
@@ -82,7 +82,7 @@ export class ManagedProcess {
     await running.ended;
   }
 
-  /** As if its machine had lost power: it and all of its children at once. */
+  /** Kills it and all of its children at once, as a power failure would. */
   async kill(): Promise<void> {
     this.#isWanted = false;
     const running = this.#running;
@@ -96,7 +96,7 @@ export class ManagedProcess {
     await this.start();
   }
 
-  /** It keeps its connections and answers nothing until `resume`. */
+  /** Freezes it with SIGSTOP: it keeps its connections and answers nothing until `resume`. */
   async pause(): Promise<void> {
     if (this.#running !== undefined) await signalTree(this.#running.pid, "STOP");
   }
@@ -105,7 +105,7 @@ export class ManagedProcess {
     if (this.#running !== undefined) await signalTree(this.#running.pid, "CONT");
   }
 
-  /** A signal to the process alone. */
+  /** Signals the process, not its children. */
   async signal(signal: string): Promise<void> {
     const pid = this.#running?.pid;
     if (pid === undefined) return;

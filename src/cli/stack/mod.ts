@@ -1,5 +1,5 @@
-// The service as it runs in production, on this machine and without containers, for as long as somebody
-// holds it. Tests, benchmarks and `deno task stack` all stand on these two functions.
+// Starts the service as in production, on this machine and without containers, until the returned object
+// is disposed. Tests, benchmarks and `deno task stack` use these two functions.
 import { AppError } from "../../errors.ts";
 import { createApp, migrate } from "./app.ts";
 import { ProcessGroup } from "./process_group.ts";
@@ -19,7 +19,7 @@ export { ensureTools, missingTools, type Tool } from "./tools.ts";
 export { waitFor } from "../../async/wait_for.ts";
 
 export type Servers = AsyncDisposable & {
-  /** Temporary directory; removed with everything in it. */
+  /** Temporary directory; removed on dispose. */
   dir: string;
   keeper: ProcessGroup;
   postgres: ManagedProcess;
@@ -31,7 +31,7 @@ export type Servers = AsyncDisposable & {
 
 export type Stack = Servers & {
   apps: ManagedProcess[];
-  /** The first of them, and what belongs to it. */
+  /** The first Nginx, its URLs and its log. */
   nginx: ManagedProcess;
   url: string;
   insideUrl: string;
@@ -39,17 +39,17 @@ export type Stack = Servers & {
   nginxes: Nginx[];
   appUrls: string[];
   secrets: Secrets;
-  /** STACK_URL, APP_URLS, DATABASE_URL and the others that a command is given. */
+  /** The environment of a command: STACK_URL, APP_URLS, DATABASE_URL and others. */
   env: Record<string, string>;
 };
 
 export type StackOptions = {
   replicas?: number;
-  /** The first Nginx' port; a free one if not given. */
+  /** Port of the first Nginx; a free one by default. */
   port?: number;
-  /** How many Nginx stand before the same app processes; one if not given. */
+  /** Number of Nginx before the same app processes; one by default. */
   nginxes?: number;
-  /** For the app processes, over this process's own environment. */
+  /** Environment of the app processes; overrides this process's own. */
   env?: Record<string, string>;
   /** A script to run in place of src/main.ts. */
   app?: string;
@@ -71,7 +71,7 @@ export async function startServers(options: Pick<StackOptions, "say"> = {}): Pro
   });
 }
 
-/** The whole of it. Answers when Nginx and each app process are ready. */
+/** The whole stack. Resolves when Nginx and each app process are ready. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await ensureTools(["postgres", "redis", "nginx"], options.say ?? (() => {}));
   const keeper = await ProcessGroup.open();
@@ -111,7 +111,7 @@ async function openStack(keeper: ProcessGroup, options: StackOptions): Promise<S
   const accessLog = `${keeper.dir}/nginx/logs/access.log`;
   const env = {
     DATABASE_URL: servers.databaseUrl,
-    // Not for the app: its role adds to the log and changes nothing in it.
+    // Withheld from the app, whose role may append to the log but not change it.
     OWNER_DATABASE_URL: "",
     REDIS_URL: servers.redisUrl,
     NGINX_URL: places.map(({ insidePort }) => `http://127.0.0.1:${insidePort}`).join(","),
@@ -172,7 +172,7 @@ function writeFacts(keeper: ProcessGroup, parts: ManagedProcess[]): void {
   try {
     Deno.writeTextFileSync(`${keeper.dir}/stack.json`, JSON.stringify(facts, null, 2) + "\n");
   } catch (error) {
-    // The directory goes while the last processes end.
+    // The directory may be removed while the last processes end.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

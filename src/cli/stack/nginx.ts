@@ -1,12 +1,12 @@
-// Nginx with the project's own nginx.conf, copied byte for byte beside the small files that say what is
-// different here: addresses, ports, the service's secret.
+// Nginx with the project's own nginx.conf, copied byte for byte, and small files beside it with the settings
+// of this stack: addresses, ports, the service's secret.
 import type { ProcessGroup } from "./process_group.ts";
 import { ManagedProcess } from "./managed_process.ts";
 import type { ServerUser } from "./user.ts";
 
 export type NginxOptions = {
   root: string;
-  /** Distinguishes several of one stack. */
+  /** Distinguishes several Nginx of one stack. */
   name: string;
   port: number;
   insidePort: number;
@@ -43,8 +43,8 @@ export async function createNginx(
 }
 
 /**
- * A replica that failed is passed over for a second. Where all of them are, each is tried all the same: one
- * that has just come back answers while the mark on it still stands.
+ * Nginx skips a failed replica for a second. If it would skip all of them, it tries the backup entries: a
+ * replica that has just come back answers although it is still marked as failed.
  */
 export function upstreamServers(appPorts: number[]): string {
   const servers = appPorts.map((port) => `server 127.0.0.1:${port}`);

@@ -1,5 +1,5 @@
-// Ports below the range that outgoing connections draw from: there, a port that was free a moment ago
-// (or belongs to a server that is just being restarted) can be taken by any client's connection.
+// Picks ports below the ephemeral range. Inside that range any outgoing connection could take a port that
+// was free a moment ago, or that belongs to a server which is restarting.
 const FIRST = 15_000;
 const LAST = 32_000;
 

@@ -1,5 +1,4 @@
-// A throw-away PostgreSQL. It is as durable as a real one (fsync and synchronous_commit stay on), because
-// benchmarks measure durable writes.
+// A temporary PostgreSQL. fsync and synchronous_commit stay on, because benchmarks measure durable writes.
 import type { ProcessGroup } from "./process_group.ts";
 import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";
@@ -20,7 +19,7 @@ const SETTINGS = {
   fsync: "on",
   synchronous_commit: "on",
   jit: "off",
-  // Kept in the data directory, so that a killed server leaves nothing in /dev/shm.
+  // Uses files in the data directory, so that a killed server leaves nothing in /dev/shm.
   dynamic_shared_memory_type: "mmap",
 };
 

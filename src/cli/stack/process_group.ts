@@ -1,10 +1,10 @@
 // Owns a temporary directory and every process started in it. A shell process (the watchdog) waits at the
-// other end of a pipe; when the pipe closes, it ends all of them and removes the directory. An orderly
-// close, a crash and a SIGKILL of this process all take that one way.
+// other end of a pipe; when the pipe closes, it ends all of them and removes the directory. So an orderly
+// close, a crash and a SIGKILL of this process all clean up in the same way.
 import { AppError } from "../../errors.ts";
 
-// A process writes down its own id before it becomes the program, so there is no moment at which it runs
-// and nobody knows of it; once `pids` is gone, it ends instead.
+// A process records its own id before it execs the program, so it never runs unrecorded; it exits if the
+// watchdog has already moved `pids`.
 const BECOME = `echo $$ >"$1" || exit 1
 [ -z "$2" ] || exec >>"$2" 2>&1
 shift 2
@@ -23,7 +23,7 @@ for phase in 1 2 3 4; do
     all="$all $pid $(cat "/proc/$pid/task/$pid/children")"
     case $file in *-postgres) signal=QUIT ;; *) signal=TERM ;; esac
     kill -s CONT -- "-$pid" $all
-    # A command's own children are asked as well; the servers see to theirs.
+    # A command's children get the signal, too; servers stop their own children.
     [ "$phase" != 1 ] || kill -s TERM -- "-$pid"
     kill -s "$signal" "$pid"
   done
@@ -35,7 +35,7 @@ done
 cd / && rm -rf "$1"
 while [ -e "$1" ]; do sleep 0.1; rm -rf "$1"; done`;
 
-// PostgreSQL's children lead process groups of their own, so they are named one by one.
+// PostgreSQL's children have process groups of their own, so each is signalled by its id.
 const SIGNAL = `kids=$(cat "/proc/$2/task/$2/children")
 kill -s "$1" -- "-$2" $kids
 [ "$1" = KILL ] || exit 0
@@ -43,14 +43,14 @@ for pid in $kids; do
   while kill -0 "$pid" && ! grep -q '^State:.*Z' "/proc/$pid/status"; do sleep 0.01; done
 done`;
 
-/** The order in which things end: what asks first, what answers last. */
+/** The order in which processes end: clients before the servers they use. */
 export const PHASE = { command: 1, nginx: 2, app: 3, server: 4 } as const;
 
 export type SpawnOptions = {
   phase: keyof typeof PHASE;
   env?: Record<string, string>;
   cwd?: string;
-  /** A log file in the keeper's directory, or this process's own input and output. */
+  /** A log file in the group's directory, or this process's own input and output. */
   output: "log" | "inherit";
 };
 
@@ -68,7 +68,7 @@ export class ProcessGroup implements AsyncDisposable {
       stderr: "null",
       detached: true,
     }).spawn();
-    // Servers that run as another user must be able to pass through, not to look around.
+    // Servers that run as another user may traverse the directory but not list it.
     await Deno.chmod(dir, 0o711);
     for (const name of ["pids", "logs"]) await Deno.mkdir(`${dir}/${name}`, { mode: 0o700 });
     return new ProcessGroup(dir, watchdog);
@@ -78,7 +78,7 @@ export class ProcessGroup implements AsyncDisposable {
     return `${this.dir}/logs/${name}.log`;
   }
 
-  /** The end of a process's log, for messages about why it did not start. */
+  /** The end of a process's log, for the error message when it does not start. */
   logTail(name: string): string {
     try {
       return Deno.readTextFileSync(this.logFile(name)).slice(-2000).trim();
@@ -101,7 +101,7 @@ export class ProcessGroup implements AsyncDisposable {
       detached: true,
     }).spawn();
     const ended = child.status.then(async (status) => {
-      // What the process itself left running goes with it.
+      // Ends the children that the process left behind.
       await signalTree(child.pid, "KILL");
       await Deno.remove(pidFile).catch(() => {});
       return status;

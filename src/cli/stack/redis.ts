@@ -1,4 +1,4 @@
-// A throw-away Redis with a password, keeping nothing on disk.
+// A temporary Redis with a password and without persistence.
 import type { ProcessGroup } from "./process_group.ts";
 import { ManagedProcess } from "./managed_process.ts";
 import { freePort } from "./ports.ts";

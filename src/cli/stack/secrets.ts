@@ -1,4 +1,4 @@
-// Secrets of one stack, the same for all of its app processes; those in the environment are kept.
+// Generates the secrets that all app processes of a stack share; uses those in the environment.
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 
 export function secret(): string {

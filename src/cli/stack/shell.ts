@@ -1,8 +1,7 @@
-// Everything outside Deno is started through `sh`, so that it is the one program the stack must be
-// allowed to run.
+// Runs every other program through `sh`, so that the stack needs --allow-run for `sh` only.
 import { AppError } from "../../errors.ts";
 
-/** Runs a shell script to its end and gives back what it printed. */
+/** Runs a shell script to its end and returns its output. */
 export async function shell(script: string, ...args: string[]): Promise<string> {
   const child = new Deno.Command("sh", { args: ["-c", script, "sh", ...args], stdin: "null" });
   const { success, stdout, stderr } = await child.output();
@@ -12,7 +11,7 @@ export async function shell(script: string, ...args: string[]): Promise<string> 
   throw new AppError("unavailable", `command failed: ${[script, ...args].join(" ")}: ${said}`);
 }
 
-/** Like `shell`, but a failure is an answer: undefined. */
+/** Like `shell`, but returns undefined on failure. */
 export async function tryShell(script: string, ...args: string[]): Promise<string | undefined> {
   return await shell(script, ...args).catch(() => undefined);
 }

@@ -1,11 +1,11 @@
-// Starts the app's processes again when they end by themselves, as a container engine does. What was
-// ended by `stop` or `kill` stays ended: whoever did that starts it again.
+// Restarts app processes that end by themselves, as a container engine does. A process that `stop` or
+// `kill` ended stays down until its caller starts it.
 import { reason } from "../../errors.ts";
 import type { ManagedProcess } from "./managed_process.ts";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
-/** A process that ran for so long was well: its next end is no repetition. */
+/** A process that ran for this long counts as healthy: its next restart waits FIRST_WAIT_MS again. */
 const STEADY_MS = 10_000;
 
 export function supervise(parts: ManagedProcess[], say: (line: string) => void): Disposable {
@@ -36,7 +36,7 @@ function superviseOne(part: ManagedProcess, say: (line: string) => void, over: A
       await part.start();
       say(`${part.name} is ready again`);
     } catch (error) {
-      // If it ended meanwhile, `onEnd` has seen to the next try.
+      // If the process ended meanwhile, `onEnd` has scheduled the next try.
       if (!over.aborted) say(reason(error));
     }
   }

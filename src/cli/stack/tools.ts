@@ -1,9 +1,9 @@
-// The programs that Deno does not bring along: looked for, and installed from Debian's packages where
-// this is root on such a system. Elsewhere one message names what is missing.
+// Finds the programs that are not part of Deno, and installs missing ones from Debian packages if this
+// process is root there. Elsewhere one message lists what to install.
 import { AppError } from "../../errors.ts";
 import { shell, tryShell } from "./shell.ts";
 
-/** What apt-get installs for each. */
+/** The Debian packages of each tool. */
 const PACKAGES = {
   postgres: "postgresql",
   redis: "redis-server",
@@ -15,7 +15,7 @@ const PACKAGES = {
   gcc: "gcc libc6-dev",
 };
 
-// nginx.conf loads it from there, too.
+// The path from which nginx.conf loads the module.
 const LUA_MODULE = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
 export type Tool = keyof typeof PACKAGES;
@@ -24,8 +24,7 @@ const FIND_POSTGRES = `newest=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | so
 if [ -n "$newest" ] && [ -x "$newest/initdb" ]; then echo "$newest"
 else dirname "$(command -v initdb)"; fi`;
 
-// /usr/sbin is not on every user's PATH. The packages' own services must not start: the ports they would
-// take are not ours to take.
+// policy-rc.d keeps the packages from starting their services, which would take the standard ports.
 const INSTALL = `set -e
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -51,7 +50,7 @@ export async function missingTools(tools: Tool[]): Promise<Tool[]> {
   return missing;
 }
 
-/** Installs what is missing, or says in one line what to install. */
+/** Installs missing tools, or throws one line that lists what to install. */
 export async function ensureTools(tools: Tool[], say: (line: string) => void): Promise<void> {
   const missing = await missingTools(tools);
   if (missing.length === 0) return;
@@ -70,6 +69,7 @@ async function isInstalled(tool: Tool): Promise<boolean> {
   if (tool === "postgres") return await postgresBin().then(() => true, () => false);
   if (tool === "nginx" && await tryShell(`[ -e "${LUA_MODULE}" ]`) === undefined) return false;
   const name = tool === "redis" ? "redis-server" : tool;
+  // /usr/sbin is not on every user's PATH.
   return await tryShell('PATH=$PATH:/usr/sbin command -v "$1"', name) !== undefined;
 }
 

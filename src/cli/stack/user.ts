@@ -1,12 +1,12 @@
-// PostgreSQL refuses to run as root, and nothing else here needs to. Started by root, the servers run as a
-// user that the system has anyway.
+// PostgreSQL refuses to run as root, and no server here needs root. If root starts the stack, the servers
+// run as a user that every system has.
 import { AppError } from "../../errors.ts";
 import { shell, tryShell } from "./shell.ts";
 
 export type ServerUser = {
-  /** What stands before a command so that it runs as this user. */
+  /** The words before a command that make it run as this user. */
   prefix: string[];
-  /** Makes a directory that belongs to the user and is closed to everybody else. */
+  /** Creates a directory that belongs to the user and that nobody else can open. */
   mkdir(path: string): Promise<void>;
   /** Writes a file that only the user can read. */
   write(path: string, text: string): Promise<void>;

@@ -1,9 +1,10 @@
-// Makes the pages come alive. Everything works without it: each part finds nothing to do and stops.
+// Progressive enhancement: every page works without this script, and each part stops if the page has
+// nothing for it.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-/** What runs for the page shown, to be ended when another takes its place. */
+/** Timers and streams of the current page, stopped when another page replaces it. */
 let closers = [];
 
 function start() {
@@ -26,7 +27,7 @@ function say(text) {
   if (status) status.textContent = text;
 }
 
-/* ---- times in the reader's own words ---- */
+/* ---- times in the reader's language ---- */
 
 const AGO = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -57,7 +58,7 @@ function tellTime(time) {
 
 setInterval(() => $$('time[data-as="ago"]').forEach(tellTime), 30_000);
 
-/* ---- how much may still be written ---- */
+/* ---- character counters ---- */
 
 function countDown(hint) {
   const field = document.getElementById(hint.id.replace(/-hint$/, ""));
@@ -80,7 +81,7 @@ function countDown(hint) {
 /* ---- forms, sent in place ---- */
 
 const SEND_MS = 15_000;
-/** By form: what was sent, and the key under which a repeat of just that counts once. */
+/** For each form the last body sent and its Idempotency-Key, so that sending it again counts once. */
 const sent = new WeakMap();
 
 document.addEventListener("submit", (event) => {
@@ -156,7 +157,7 @@ async function arrived(form, response, text) {
   showPage(page);
 }
 
-/** The page stays; it says thank you, and shows what is new. */
+/** Stays on the page: shows the confirmation and reloads the parts that changed. */
 async function intoSlot(form, slot, page) {
   $(".alert[data-mine]", form)?.remove();
   const thanks = document.createElement("p");
@@ -186,7 +187,7 @@ addEventListener("popstate", () => {
   if (!location.hash) location.reload();
 });
 
-/** Takes some parts of this very page from the server again. */
+/** Fetches this page again and replaces the given parts. */
 async function renew(ids) {
   const response = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!response.ok) throw new Error(`renewing: ${response.status}`);
@@ -206,11 +207,11 @@ function copyData(from, to) {
   Object.assign(to.dataset, { ...from.dataset });
 }
 
-/* ---- what happens meanwhile ---- */
+/* ---- live updates ---- */
 
 /**
- * Follows a stream of events for as long as the page can be seen. Positions only ever grow: what is
- * not newer than the last one is left aside.
+ * Follows an event stream while the page is visible. Positions only grow: ignores a message that is not
+ * newer than the last one.
  */
 function follow(address, { event, from, told }) {
   let last = from;
@@ -255,7 +256,7 @@ function follow(address, { event, from, told }) {
   return { skipTo: (position) => last = Math.max(last ?? 0, position) };
 }
 
-/** In place of the link to reload: the page moves by itself. */
+/** While live updates work, a note replaces the reload link. */
 function lively(on) {
   for (const place of $$("[data-lively]")) {
     place.dataset.link ??= place.innerHTML;
@@ -266,7 +267,7 @@ function lively(on) {
 
 const MOST_WAITING = 999;
 
-/** What is new waits behind a button: nothing moves under the reader's eyes. */
+/** New entries wait behind a button, so that the page does not move while it is read. */
 function followNew(list, address, { event, parts, idsOf }) {
   const waiting = new Set();
   const show = () => {
@@ -332,8 +333,8 @@ function followPoll(place) {
   let spoken = 0;
   let renewing;
   const again = () => {
-    // What is shown to this voter alone does not come with the stream; a change of state changes
-    // more than numbers.
+    // The stream has no results that only this voter may see, and a change of the poll's state changes
+    // more than the numbers.
     renewing ??= setTimeout(() => {
       renewing = undefined;
       renew(["results"]).catch(() => {});
@@ -356,7 +357,7 @@ function followPoll(place) {
   closers.push(() => clearTimeout(renewing));
 }
 
-/** A form half filled in is not taken from under anybody's hands: only the results are renewed. */
+/** Replaces only the results, so that a half-filled form keeps its values. */
 async function renewAll(place, poll) {
   place.dataset.state = poll.state;
   say(poll.state === "closed" ? "The poll was closed" : "The poll was opened again");
@@ -396,7 +397,7 @@ function refreshOften(place) {
   closers.push(() => clearTimeout(timer));
 }
 
-/* ---- inside another site's page: as tall as what is in it ---- */
+/* ---- in a frame: tell the host page how tall the content is ---- */
 
 if (parent !== window && document.documentElement.classList.contains("embedded")) {
   const tell = () =>

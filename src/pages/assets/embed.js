@@ -1,5 +1,5 @@
-// <script src="https://your.site/embed.js" data-poll="1"></script> puts that poll where it stands;
-// data-guestbook in place of data-poll the guestbook.
+// <script src="https://your.site/embed.js" data-poll="1"></script> shows that poll at its place in the
+// page; with data-guestbook instead of data-poll, the guestbook.
 (() => {
   const script = document.currentScript;
   const { origin } = new URL(script.src);
