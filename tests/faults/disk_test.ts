@@ -29,6 +29,17 @@ async function smallDisk(): Promise<Small | undefined> {
   };
 }
 
+/** As in compose.yaml: an Nginx that cannot write what it stores cannot answer it either. */
+async function ownDiskForPages({ dir }: Stack): Promise<AsyncDisposable> {
+  const pages = `${dir}/nginx/cache`;
+  await shell('mount -t tmpfs -o size=64m,mode=1777 tmpfs "$1"', pages);
+  return {
+    async [Symbol.asyncDispose]() {
+      await tryShell('umount -l "$1"', pages);
+    },
+  };
+}
+
 /** Starts the stack with TMPDIR on this disk, as the stack makes its directory there. */
 async function startOn(dir: string) {
   const before = Deno.env.get("TMPDIR");
@@ -54,6 +65,7 @@ describe("a full disk", { skip: disk === undefined }, () => {
     if (!disk) return;
     await using small = disk;
     await using stack = await startOn(small.dir);
+    await using _pages = await ownDiskForPages(stack);
     await healthy(stack.apps);
     const load = startLoad(stack.url, { seed, clients: 32, readers: 4 });
     await waitFor(() => load.acknowledged > 100, 30_000, "the clients to be at work");

@@ -29,13 +29,14 @@ export async function asOwner<Result>(
   }
 }
 
-/** The index of the leader among the replicas, or -1. */
+export async function isLeader(appUrl: string): Promise<boolean> {
+  const text = await (await fetch(`${appUrl}/metrics`)).text();
+  return /^tallybook_leader 1$/m.test(text);
+}
+
+/** The index of the replica that is the leader; -1 while there is none. */
 export async function leaderOf(stack: Stack): Promise<number> {
-  const found = await Promise.all(stack.appUrls.map(async (url) => {
-    const text = await (await fetch(`${url}/metrics`)).text();
-    return /^tallybook_leader 1$/m.test(text);
-  }));
-  return found.indexOf(true);
+  return (await Promise.all(stack.appUrls.map(isLeader))).indexOf(true);
 }
 
 /** Called while the counter's row is locked. */
