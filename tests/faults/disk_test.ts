@@ -32,7 +32,10 @@ async function smallDisk(): Promise<Small | undefined> {
 /** As in compose.yaml: an Nginx that cannot write what it stores cannot answer it either. */
 async function ownDiskForPages({ dir }: Stack): Promise<AsyncDisposable> {
   const pages = `${dir}/nginx/cache`;
-  await shell('mount -t tmpfs -o size=64m,mode=1777 tmpfs "$1"', pages);
+  await shell(
+    'mount -t tmpfs -o size=64m tmpfs "$1" && chmod 777 "$1" && mkdir -m 777 "$1/pages" "$1/assets"',
+    pages,
+  );
   return {
     async [Symbol.asyncDispose]() {
       await tryShell('umount -l "$1"', pages);
