@@ -5,6 +5,11 @@ import { appendTo, checkMatch, type Decision, type IfMatch, NO_CHANGE } from "./
 
 export const EDIT_MINUTES = 15;
 
+/** Whether an entry's author may still change it. */
+export function isInEditWindow(signedAt: Date, now: Date): boolean {
+  return now.getTime() - signedAt.getTime() < EDIT_MINUTES * 60_000;
+}
+
 export type EntryState = {
   id: number;
   version: number;
@@ -123,8 +128,7 @@ function writable(state: EntryState | undefined, asker: Asker): EntryState {
   if (entry.author === null || entry.author !== asker.author) {
     throw new AppError("forbidden", "only its author or an admin may change an entry");
   }
-  const minutes = (asker.now.getTime() - entry.signedAt.getTime()) / 60_000;
-  if (minutes < EDIT_MINUTES) return entry;
+  if (isInEditWindow(entry.signedAt, asker.now)) return entry;
   throw new AppError("forbidden", `an entry may be changed for ${EDIT_MINUTES} minutes only`);
 }
 

@@ -1,6 +1,14 @@
 // A visitor's actions in the guestbook: sign; see, change and delete their own entries.
 import { z } from "zod";
-import { editEntry, entryStream, eraseEntry, foldEntry, signEntry } from "../commands/guestbook.ts";
+import {
+  EDIT_MINUTES,
+  editEntry,
+  entryStream,
+  eraseEntry,
+  foldEntry,
+  isInEditWindow,
+  signEntry,
+} from "../commands/guestbook.ts";
 import { AppError } from "../errors.ts";
 import { type Context, wantsHtml } from "../http/context.ts";
 import { endpoint } from "../http/endpoint.ts";
@@ -88,7 +96,7 @@ export function authored(base: "" | "/embed") {
         ...publicEntry(JSON.parse(JSON.stringify(row))),
         state: row.state,
         version: row.version,
-        editable: now.getTime() - new Date(row.created_at).getTime() < 15 * 60_000,
+        editable: isInEditWindow(new Date(row.created_at), now),
       }));
       c.header("Cache-Control", "private, no-store");
       if (wantsHtml(c)) return c.html((await mineAsPage(c, own, query, place)).toString());
@@ -98,7 +106,7 @@ export function authored(base: "" | "/embed") {
     endpoint({
       method: "put",
       path: `${base}/entries/:id`,
-      summary: "Change an entry: by its author for 15 minutes, by an admin always",
+      summary: `Change an entry: by its author for ${EDIT_MINUTES} minutes, by an admin always`,
       tag: TAG,
       params: idParams,
       body: changes,
@@ -126,7 +134,7 @@ export function authored(base: "" | "/embed") {
     commandEndpoint({
       method: "delete",
       path: `${base}/entries/:id`,
-      summary: "Erase an entry: by its author for 15 minutes, by an admin always",
+      summary: `Erase an entry: by its author for ${EDIT_MINUTES} minutes, by an admin always`,
       tag: TAG,
       replies: STALE,
       word: "Deleted",
