@@ -51,9 +51,11 @@ export class RedisClient implements AsyncDisposable {
       this.#lostAt = performance.now();
       this.#openBreaker("the connection ended");
     });
-    this.redis.connect().catch((error) =>
-      log.debug("redis.command_failed", { error: reason(error) })
-    );
+    // Logged here: the breaker is open from the start, so nothing else would say it.
+    this.redis.connect().catch((error) => {
+      this.#lost = true;
+      log.warn("redis.unavailable", { error: reason(error) });
+    });
     this.#probeSoon();
   }
 
