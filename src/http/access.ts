@@ -13,6 +13,16 @@ export function isWrite(c: Context): boolean {
   return !SAFE.includes(c.req.method);
 }
 
+/**
+ * Refuses a Host that is no host and port. A request's URL is made of it, so one with a query in it
+ * (`a?before=1#`) would change what a path answers, and Nginx stores an answer under its path.
+ */
+export function checkHost(c: Context): void {
+  const host = c.req.header("host");
+  if (host === undefined || /^[\w.:[\]-]*$/.test(host)) return;
+  throw new AppError("malformed", "the Host header is not a host and port");
+}
+
 /** The client's address. X-Forwarded-For counts only if the peer is one of TRUSTED_PROXIES. */
 export function clientOf(c: Context, peer: string): string {
   const { TRUSTED_PROXIES } = c.get("services").config;

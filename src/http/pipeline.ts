@@ -8,7 +8,7 @@ import type { Services } from "./services.ts";
 import { arriving } from "./body.ts";
 import { conditional } from "./etag.ts";
 import { type Context, wantsHtml } from "./context.ts";
-import { checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./access.ts";
+import { checkHost, checkOrigin, clientOf, isAdmin, isAllowed, isWrite, SHARED } from "./access.ts";
 import type { Handle } from "./endpoint.ts";
 import type { RateLimit } from "./rate_limit.ts";
 import { allowNginxToStore, isForNginx } from "./nginx_cache.ts";
@@ -37,10 +37,12 @@ export function withPipeline({ services, limits, failed }: Pipeline, handle: Han
     if (isWriting) services.openWrites.enter();
     let response: Response;
     try {
+      checkHost(c);
       shareReads(c);
       checkOrigin(c);
-      c.set("visitor", isForNginx(c) ? undefined : readVisitor(c));
-      const admin = isAdmin(c);
+      const isShared = isForNginx(c);
+      c.set("visitor", isShared ? undefined : readVisitor(c));
+      const admin = !isShared && isAdmin(c);
       c.set("admin", typeof admin === "boolean" ? admin : await admin);
       if (isWriting && services.config.RATE_LIMIT) {
         limits.takeWrite(c.get("client"), (name, value) => setHeader(c, name, value));

@@ -1,5 +1,6 @@
 // The error page.
 import type { Context } from "../http/context.ts";
+import { isForNginx } from "../http/nginx_cache.ts";
 import type { Problem } from "../http/problem.ts";
 import { LoginForm } from "./admin.tsx";
 import { Layout, page } from "./layout.tsx";
@@ -67,11 +68,13 @@ export function errorPage(c: Context, problem: Problem): string {
 /** The Referer, if it is one of our own pages. */
 function cameFrom(c: Context): string | undefined {
   const from = c.req.header("referer");
-  if (from === undefined || !URL.canParse(from)) return undefined;
+  // A page that Nginx may store is everybody's: it leads nobody back.
+  if (from === undefined || !URL.canParse(from) || isForNginx(c)) return undefined;
   const { host, pathname, search } = new URL(from);
   const isOurs = host === c.req.header("host");
   const isHere = c.req.method === "GET" && pathname === c.req.path;
-  return isOurs && !isHere ? pathname + search : undefined;
+  // `//host/path` would be a path on another host.
+  return isOurs && !isHere && !pathname.startsWith("//") ? pathname + search : undefined;
 }
 
 function nextOf(c: Context): string {

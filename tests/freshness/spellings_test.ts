@@ -1,6 +1,6 @@
 // One page requested by every spelling of its path: each is answered, and only the spelling that events
 // name is stored.
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { type Stack, startStack } from "$src/cli/stack/mod.ts";
 import { CacheStatusClient } from "../support/client.ts";
@@ -106,5 +106,49 @@ describe("a page requested by an odd spelling of its path", () => {
       await client.send("PUT", `/items/${id}`, { name: `after a 304 of ${accept}` });
       assertEquals((await client.ask(`/items/${id}`, { headers: known })).status, 200);
     }
+  });
+
+  it("stores nothing that headers outside the key would decide", async () => {
+    const raw = async (path: string, headers: Record<string, string>) => {
+      using connection = await Deno.connect({ hostname: "127.0.0.1", port: stack.nginx.port });
+      const lines = Object.entries({ ...headers, Connection: "close" })
+        .map(([name, value]) => `${name}: ${value}\r\n`);
+      await connection.write(
+        new TextEncoder().encode(`GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`),
+      );
+      return await new Response(connection.readable).text();
+    };
+    const json = { Accept: "application/json" };
+    for (const host of ["a?after=999999#", "a?after=999999&x=", "a#", "a=b&c"]) {
+      // Each writes something new, so that the page is not stored yet.
+      await client.send("PUT", "/items/1", { name: `listed under ${host}` });
+      assertMatch(await raw("/items", { Host: host, ...json }), /^HTTP\/1\.1 400 /, host);
+      assert(
+        (await client.get("/items")).text.includes("listed under"),
+        `poisoned by Host: ${host}`,
+      );
+    }
+    const html = { Accept: "text/html" };
+    for (
+      const [path, referer] of [["/items/987654", "/mine?thanks=x"], ["/items/987653", "//evil/"]]
+    ) {
+      await raw(path ?? "", { Host: "x", ...html, Referer: `http://x${referer}` });
+      const stored = await raw(path ?? "", { Host: "x", ...html });
+      assertMatch(stored, /X-Cache-Status: HIT/i);
+      assert(!stored.includes(String(referer)), `a stored page leads to ${referer}`);
+    }
+    // The app trims a cookie's name: what it would show to an admin is stored for nobody.
+    const login = await fetch(`${stack.url}/admin/login`, {
+      method: "POST",
+      body: new URLSearchParams({ token: stack.secrets.ADMIN_TOKEN }),
+      redirect: "manual",
+    });
+    const session = /session=([^;]+)/.exec(login.headers.getSetCookie().join())?.[1];
+    assert(session !== undefined, await login.text());
+    await client.send("PUT", "/items/1", { name: "for all" });
+    await raw("/items", { Host: "x", ...html, Cookie: `session =${session}` });
+    const stored = await raw("/items", { Host: "x", ...html });
+    const fresh = await raw("/items?after=0", { Host: "x", ...html });
+    assertEquals(/<form/.test(stored), /<form/.test(fresh));
   });
 });
