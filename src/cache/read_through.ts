@@ -21,6 +21,9 @@ export type CacheCounts = { kind: string; hits: number; misses: number };
 // all. After that a waiting process loads the key itself: the lock's holder may be gone.
 const LOCK_RETRY_MS = [2, 3, 4, 6, 8, 10, ...Array.from({ length: 30 }, () => 15)];
 
+// A statement may take 15 s, a tag lives for more than a minute longer than a value.
+const LONGEST_LOAD_MS = 20_000;
+
 /** `next` is shared by readers who came after this lookup was sent. */
 type PendingLookup = { kept: Promise<CacheResult>; sent: boolean; next?: Promise<CacheResult> };
 type Arrival = { arrived: number; generation: string };
@@ -94,8 +97,13 @@ export class ReadThroughCache {
   async #load(query: CachedQuery, generation: string): Promise<CachedValue> {
     const kept = await this.#acquire(query, generation);
     if (kept.value) return kept.value;
+    const began = performance.now();
     const answer = await this.#fromDatabase(query);
-    await this.backend.put(query, answer, kept.generation);
+    // A tag is forgotten some time after its last change. A process that was frozen for longer than a load
+    // may take must not store a value that no tag contradicts any more.
+    if (performance.now() - began < LONGEST_LOAD_MS) {
+      await this.backend.put(query, answer, kept.generation);
+    }
     return answer;
   }
 

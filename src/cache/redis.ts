@@ -180,7 +180,8 @@ export class RedisCache implements CacheBackend {
         return this.#lose("redis was flushed");
       }
       if (this.#generation !== generation) return;
-      this.#clock = { redis: Number(now), at: asked };
+      // After the answer: what it took on the way can only make the next lease shorter.
+      this.#clock = { redis: Number(now), at: performance.now() };
       this.#leasedGeneration = clock ? generation : undefined;
       this.#lost = false;
     } catch (error) {

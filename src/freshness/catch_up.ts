@@ -70,10 +70,8 @@ export class CatchUp implements AsyncDisposable {
 
   /** Reports this process' own commits, each once its invalidation has succeeded or failed. */
   report(ranges: PositionRange[], done: boolean): void {
-    const words = [
-      ...ranges.map(({ first, last }) => `${first}-${last}`),
-      ...(done ? [] : [FAILED]),
-    ];
+    // Never both in one report: a long one is sent in several messages.
+    const words = done ? ranges.map(({ first, last }) => `${first}-${last}`) : [FAILED];
     if (this.#leading || this.#options.embedded) return this.#receive(words.join(" "));
     this.#outgoing.push(...words);
     void this.#send();
@@ -96,13 +94,11 @@ export class CatchUp implements AsyncDisposable {
 
   #receive(text: string): void {
     if (!this.#leading) return;
-    const words = text.split(" ");
-    const hasFailed = words.includes(FAILED);
-    if (hasFailed) this.#hasFailed = true;
-    for (const word of words) {
+    for (const word of text.split(" ")) {
+      if (word === FAILED) this.#hasFailed = true;
       const [first = NaN, last = NaN] = word.split("-").map(Number);
       if (!Number.isInteger(first) || !Number.isInteger(last)) continue;
-      if (!hasFailed) this.#confirmed.add({ first, last });
+      this.#confirmed.add({ first, last });
       this.#head = Math.max(this.#head, last);
     }
     this.#changed.wake();

@@ -80,9 +80,10 @@ export class NginxContacts {
   /** Deletes the record before the watermark passes the change that this Nginx has missed. */
   async #missed(contact: Contact, error: unknown): Promise<void> {
     log.warn("nginx.missed_change", { nginx: contact.nginx.url, error: reason(error) });
-    contact.missedSince = performance.now();
+    // The record first: an Nginx is excused only once the next leader would not trust it either.
     await this.#sql`delete from nginx_contacts where url = ${contact.nginx.url}`;
     contact.saved = undefined;
+    contact.missedSince = performance.now();
   }
 
   async #keepOne(contact: Contact, signal: AbortSignal): Promise<void> {

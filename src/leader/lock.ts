@@ -25,6 +25,8 @@ export async function acquireLock(
 ): Promise<LeaderLock> {
   const lost = new AbortController();
   const session = ownSession(sql, () => lost.abort());
+  // The client would open another session for its next query, one that holds no lock.
+  lost.signal.addEventListener("abort", () => void session.end({ timeout: 0 }), { once: true });
   const stop = () => session.end({ timeout: 0 });
   signal.addEventListener("abort", stop);
   try {

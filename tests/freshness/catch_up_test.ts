@@ -2,13 +2,42 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { delay } from "$src/async/delay.ts";
-import { savedWatermark } from "$src/freshness/catch_up.ts";
+import { NullCache } from "$src/cache/none.ts";
+import type { Sql } from "$src/connections/postgres.ts";
+import { CatchUp, savedWatermark } from "$src/freshness/catch_up.ts";
+import { Watermark } from "$src/freshness/watermark.ts";
 import { idOf } from "../support/api.ts";
 import { openService, type Replica, type Service } from "../support/service.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { waitFor } from "../support/until.ts";
 
 const LOCK = 7_411_531;
+
+describe("a report to the leader", () => {
+  it("confirms no position of a round that failed, however many messages it takes", async () => {
+    const sent: string[] = [];
+    const sql = (_text: TemplateStringsArray, ...values: unknown[]) => {
+      sent.push(String(values[1]));
+      return Promise.resolve([]);
+    };
+    const watermark = new Watermark(() => Promise.resolve(0));
+    const catchUp = new CatchUp({
+      sql: sql as unknown as Sql,
+      embedded: false,
+      cache: new NullCache(),
+      nginxes: [],
+      watermark,
+    });
+    const ranges = Array.from({ length: 450 }, (_, i) => ({ first: i + 1, last: i + 1 }));
+    catchUp.report(ranges, false);
+    await waitFor(() => sent.join(" ").includes("failed"));
+    assertEquals(sent, ["failed"]);
+    catchUp.report(ranges, true);
+    await waitFor(() => sent.join(" ").includes("450-450"));
+    assertEquals(sent.slice(1).flatMap((text) => text.split(" ")).length, 450);
+    await catchUp[Symbol.asyncDispose]();
+  });
+});
 
 describe("the leader's catch-up", () => {
   let service: Service;

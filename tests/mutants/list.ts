@@ -416,4 +416,25 @@ export const mutants: Mutant[] = [
     without: "",
     tests: ["faults/rejections"],
   },
+  {
+    name: "the refusal of a Host with a query in it",
+    file: "src/http/access.ts",
+    guard: "if (host === undefined || /^[\\w.:[\\]-]*$/.test(host)) return;",
+    without: "if (host !== '') return;",
+    tests: ["freshness/spellings"],
+  },
+  {
+    name: "the missing way back on a page that Nginx may store",
+    file: "src/pages/error.tsx",
+    guard: "|| isForNginx(c)) return undefined;",
+    without: '|| (isForNginx(c) && from === "")) return undefined;',
+    tests: ["freshness/spellings"],
+  },
+  {
+    name: "the report of a failure without its positions",
+    file: "src/freshness/catch_up.ts",
+    guard: ": [FAILED];",
+    without: ": [...ranges.map(({ first, last }) => `${first}-${last}`), FAILED];",
+    tests: ["freshness/catch_up"],
+  },
 ];
