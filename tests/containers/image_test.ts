@@ -16,7 +16,8 @@ import {
 } from "./system.ts";
 
 const TAG = "tallybook-test-image";
-const COPIED = "Dockerfile .dockerignore compose.yaml nginx.conf deno.json deno.lock src events " +
+const COPIED =
+  "Dockerfile .dockerignore CONTRIBUTING.md docs compose.yaml nginx.conf deno.json deno.lock src events " +
   "projections migrations tests";
 const GOAL_FIRST_ENTRY_S = 60;
 const GOAL_START_MS = 2000;

@@ -163,7 +163,8 @@ describe("the developer's overlay", () => {
   let system: System;
   let copy: string;
   const debugPort = freePort();
-  const COPIED = "Dockerfile .dockerignore compose.yaml compose.dev.yaml nginx.conf deno.json " +
+  const COPIED =
+    "Dockerfile .dockerignore CONTRIBUTING.md docs compose.yaml compose.dev.yaml nginx.conf deno.json " +
     "deno.lock src events projections migrations tests";
 
   before(async () => {

@@ -5,7 +5,8 @@ import { waitFor } from "../support/until.ts";
 import { lost, startLoad } from "./load.ts";
 import { inspect, must, report, ROOT, run, System } from "./system.ts";
 
-const COPIED = "Dockerfile .dockerignore compose.yaml nginx.conf deno.json deno.lock src events " +
+const COPIED =
+  "Dockerfile .dockerignore CONTRIBUTING.md docs compose.yaml nginx.conf deno.json deno.lock src events " +
   "projections migrations tests";
 
 describe("scaling and upgrading", () => {
