@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { asUnavailable } from "./connections/postgres.ts";
 import { AppError, reason, STATUS } from "./errors.ts";
-import { formAgain } from "./http/form_errors.ts";
+import { rerenderForm } from "./http/form_errors.ts";
 import { type Context, type Env, wantsHtml } from "./http/context.ts";
 import { type Endpoint, type Handle, register } from "./http/endpoint.ts";
 import { withPipeline } from "./http/pipeline.ts";
@@ -100,7 +100,7 @@ function preflight(c: Context, methods: string[]): Response {
 async function problem(c: Context, error: AppError): Promise<Response> {
   // Nginx may serve this answer to everybody: it must not carry the id of one request.
   const facts = problemOf(error, isForNginx(c) ? undefined : c.get("requestId"));
-  const form = await formAgain(c, error, facts);
+  const form = await rerenderForm(c, error, facts);
   if (form === undefined) return shown(c, facts, problemHeaders(error));
   return c.html(form, facts.status as 400, problemHeaders(error));
 }

@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   welcome(config, server.addr.port, token);
   await aborted(stop);
   setTimeout(() => Deno.exit(1), FORCED_EXIT_MS);
-  await services.openWrites.idle(LAST_WRITES_MS);
+  await services.inFlightWrites.idle(LAST_WRITES_MS);
   await services.live[Symbol.asyncDispose]();
   await server.shutdown();
 }

@@ -61,7 +61,7 @@ export async function openServices(config: Config, database: Database): Promise<
   const redis = config.REDIS_URL ? new RedisClient(config.REDIS_URL) : undefined;
   const backend = opened.use(cacheBackendOf(config, { redis, embedded, secret: cookieSecret }));
   const cache = new ReadThroughCache(sql, backend);
-  const cacheWatch = opened.use(new HitHistory(cache, redis));
+  const hitHistory = opened.use(new HitHistory(cache, redis));
   const live = new EventHub(sql, wakeups, metrics);
   const appender: Appender = new Appender(sql, {
     hook: liveHook(projections),
@@ -83,10 +83,10 @@ export async function openServices(config: Config, database: Database): Promise<
   // The embedded database has one process, which need not share its totals.
   const shown = new HighWaterMarks(embedded ? undefined : sql);
   const visits = new Visits(appender, { shown, link: redis });
-  const sums = opened.use(new HitTotals(() => cache.counts, redis));
-  const report = () => cacheReport({ sums, sql, config });
+  const hitTotals = opened.use(new HitTotals(() => cache.counts, redis));
+  const report = () => cacheReport({ hitTotals, sql, config });
   countCaches(metrics, report);
-  const mending = new ProjectionSupervisor(sql, projections);
+  const projectionSupervisor = new ProjectionSupervisor(sql, projections);
   const nginxes = config.NGINX_URL.map((url) =>
     new NginxVersions({
       url,
@@ -104,7 +104,7 @@ export async function openServices(config: Config, database: Database): Promise<
       ...(config.ACCESS_LOG ? [new AccessLog({ sql, appender, path: config.ACCESS_LOG }).job] : []),
       deadlines(sql, appender, streams),
       webhook({ config, sql, wakeups }),
-      mending.job,
+      projectionSupervisor.job,
     ],
   });
   await opened.use(freshness).listen();
@@ -121,19 +121,19 @@ export async function openServices(config: Config, database: Database): Promise<
     appender,
     streams,
     cache,
-    sums,
+    hitTotals,
     recentReport: remembered(report, REPORT_MS),
-    cacheWatch,
+    hitHistory,
     freshness,
     leader,
     visits,
     live,
-    mending,
+    projectionSupervisor,
     metrics,
     secrets,
     redis,
     sessions: new Sessions(redis),
-    openWrites: new InFlightWrites(),
+    inFlightWrites: new InFlightWrites(),
     adminDigest: remembered(() => adminTokenDigest(config, sql), ADMIN_DIGEST_MS),
   };
   registerGauges(services);

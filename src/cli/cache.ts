@@ -62,8 +62,8 @@ async function askRedis(config: Config, url: string, clear: boolean): Promise<vo
     await tier.clear();
     return await print("cleared; pages stored in Nginx expire within 5 seconds\n");
   }
-  await using sums = new HitTotals(() => [], link);
-  await print(table("redis", rowsOf(await sums.read(), await tier.keys())));
+  await using hitTotals = new HitTotals(() => [], link);
+  await print(table("redis", rowsOf(await hitTotals.read(), await tier.keys())));
 }
 
 async function showNginx(config: Config): Promise<void> {

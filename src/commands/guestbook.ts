@@ -21,7 +21,7 @@ export type EntryState = {
 };
 
 /** The actor of a command: an admin, or a visitor known by the digest of their cookie. */
-export type Asker = { admin: boolean; author?: string; now: Date };
+export type Actor = { admin: boolean; author?: string; now: Date };
 
 export function entryStream(id: number): string {
   return `entry-${id}`;
@@ -77,7 +77,7 @@ export type Editing = { name?: string; message?: string; held?: boolean; ifMatch
 export function editEntry(
   state: EntryState | undefined,
   { held = false, ifMatch, ...change }: Editing,
-  asker: Asker,
+  asker: Actor,
 ): Decision {
   const entry = writable(state, asker);
   checkMatch(entry.version, ifMatch);
@@ -89,7 +89,7 @@ export function editEntry(
 
 export function eraseEntry(
   state: EntryState | undefined,
-  asker: Asker,
+  asker: Actor,
   ifMatch?: IfMatch,
 ): Decision {
   const entry = writable(state, asker);
@@ -121,7 +121,7 @@ function existing(state: EntryState | undefined): EntryState {
   throw new AppError("not_found", "no such entry");
 }
 
-function writable(state: EntryState | undefined, asker: Asker): EntryState {
+function writable(state: EntryState | undefined, asker: Actor): EntryState {
   const entry = existing(state);
   if (asker.admin) return entry;
   if (entry.status === "hidden") throw new AppError("not_found", "no such entry");

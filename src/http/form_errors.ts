@@ -17,7 +17,7 @@ const RERENDERED = [
 const SECRET = ["token"];
 
 /** The form's page; undefined if the call has no form or the page cannot be rendered now. */
-export async function formAgain(
+export async function rerenderForm(
   c: Context,
   error: AppError,
   problem: Problem,

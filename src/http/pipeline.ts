@@ -34,7 +34,7 @@ export function withPipeline({ services, limits, failed }: Pipeline, handle: Han
     c.set("requestId", requestIdOf(c));
     c.set("client", clientOf(c, c.env?.peer ?? "unknown"));
     const isWriting = isWrite(c);
-    if (isWriting) services.openWrites.enter();
+    if (isWriting) services.inFlightWrites.enter();
     let response: Response;
     try {
       checkHost(c);
@@ -51,7 +51,7 @@ export function withPipeline({ services, limits, failed }: Pipeline, handle: Han
     } catch (error) {
       response = await failed(c, error);
     } finally {
-      if (isWriting) services.openWrites.leave();
+      if (isWriting) services.inFlightWrites.leave();
     }
     if (c.get("finished") !== response) response = await finish(c, response);
     allowNginxToStore(c, response);

@@ -35,20 +35,20 @@ export type Services = {
   appender: Appender;
   streams: StreamCache;
   cache: ReadThroughCache;
-  sums: HitTotals;
+  hitTotals: HitTotals;
   /** Hit rates of the caches, at most a second old. */
   recentReport: () => Promise<CacheReport>;
-  cacheWatch: HitHistory;
+  hitHistory: HitHistory;
   freshness: Freshness;
   leader: Leader;
   visits: Visits;
   live: EventHub;
-  mending: ProjectionSupervisor;
+  projectionSupervisor: ProjectionSupervisor;
   metrics: Metrics;
   secrets: Secrets;
   /** The digest of the admin token; read again periodically, because `deno task token` changes it. */
   adminDigest: () => Promise<string>;
   redis: RedisClient | undefined;
   sessions: Sessions;
-  openWrites: InFlightWrites;
+  inFlightWrites: InFlightWrites;
 };

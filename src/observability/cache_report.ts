@@ -11,10 +11,10 @@ export type CacheReport = { answers: CacheCounts[]; nginx: CacheCounts[] };
 
 /** As of now, up to the last request that the reader of the access log has seen. */
 export async function cacheReport(
-  { sums, sql, config }: { sums: HitTotals; sql: Sql; config: Config },
+  { hitTotals, sql, config }: { hitTotals: HitTotals; sql: Sql; config: Config },
 ): Promise<CacheReport> {
   const nginx = config.ACCESS_LOG === undefined ? [] : await nginxCounts(sql);
-  return { answers: await sums.read(), nginx };
+  return { answers: await hitTotals.read(), nginx };
 }
 
 /** All kinds together; at most a second old, as every page reads them. */

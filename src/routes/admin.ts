@@ -111,7 +111,7 @@ export const adminRoutes = [
       409: { description: "Another replay is under way" },
     },
   }, async (c, { body }) => {
-    await c.get("services").mending.start(body.projection ? [body.projection] : []);
+    await c.get("services").projectionSupervisor.start(body.projection ? [body.projection] : []);
     return sendCommandResult(c, { json: { message: "Replaying" }, location: "/admin/projections" });
   }),
 

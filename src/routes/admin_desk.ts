@@ -119,13 +119,13 @@ export const deskRoutes = [
     path: "/admin/projections",
     summary: "The positions of the read models, and the progress of a replay",
   }, async (c) => {
-    const { sql, mending } = c.get("services");
+    const { sql, projectionSupervisor } = c.get("services");
     const states = await projectionStates(sql);
     const head = await readHead(sql);
     return adminProjectionsPage(c, {
       states,
       head: head.position,
-      replaying: mending.replaying?.name,
+      replaying: projectionSupervisor.replaying?.name,
     });
   }),
 
@@ -133,9 +133,9 @@ export const deskRoutes = [
     path: "/admin/caches",
     summary: "Hit rates of the caches",
   }, async (c) => {
-    const { cache, cacheWatch } = c.get("services");
-    await cacheWatch.note();
-    const [history, keys] = [await cacheWatch.read(), await cache.backend.keys().catch(() => [])];
+    const { cache, hitHistory } = c.get("services");
+    await hitHistory.note();
+    const [history, keys] = [await hitHistory.read(), await cache.backend.keys().catch(() => [])];
     const counts = [...history].map(([kind, slots]) => ({
       kind,
       hits: slots.reduce((sum, { hits }) => sum + hits, 0),

@@ -1,5 +1,5 @@
 // The actor of a guestbook command, made from a request.
-import type { Asker } from "../commands/guestbook.ts";
+import type { Actor } from "../commands/guestbook.ts";
 import type { Context } from "../http/context.ts";
 import { digestFor } from "../http/visitor_cookie.ts";
 import { clock } from "../store/database_clock.ts";
@@ -14,7 +14,7 @@ export function isHeld(c: Context): boolean {
   return c.get("services").config.MODERATION === "before" && !c.get("admin");
 }
 
-export async function asker(c: Context): Promise<Asker> {
+export async function asker(c: Context): Promise<Actor> {
   const now = await clock(c.get("services").sql);
   return { admin: c.get("admin"), author: authorOf(c.get("visitor")), now };
 }

@@ -9,7 +9,7 @@ import { itemAgain, itemPage, itemsPage } from "../pages/items.tsx";
 import { nextId } from "../store/ids.ts";
 import { handleCommand } from "../http/handle_command.ts";
 import { findItem, type Item, type ItemPage, type ItemRow, listItems } from "$projections/items.ts";
-import { againOn } from "./stale.ts";
+import { rerenderWithCurrent } from "./stale.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "items";
@@ -101,7 +101,7 @@ export const itemsRoutes = [
       303: { description: "Updated, by a form" },
       412: { description: "Changed since it was read" },
     },
-    again: (c, refused) => againOn(c, refused, findItem, itemAgain),
+    again: (c, refused) => rerenderWithCurrent(c, refused, findItem, itemAgain),
   }, async (c, { params, body }) => {
     const { events } = await handleCommand(c, async (read) => {
       const state = foldItem(await read(itemStream(params.id)));

@@ -30,7 +30,7 @@ import {
 } from "../schemas/polls.ts";
 import { receiptRoute } from "./receipts.ts";
 import { resultsRoutes } from "./results.ts";
-import { againOn } from "./stale.ts";
+import { rerenderWithCurrent } from "./stale.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 import { oldVote, voting } from "./votes.ts";
 
@@ -119,7 +119,7 @@ export const pollsRoutes = [
       303: { description: "Updated, by a form" },
       412: { description: "Changed since it was read" },
     },
-    again: (c, refused) => againOn(c, refused, findPoll, pollAgain),
+    again: (c, refused) => rerenderWithCurrent(c, refused, findPoll, pollAgain),
   }, async (c, { params, body: { options, closes_at: closesAt, ...body } }) => {
     const at = await clock(c.get("services").sql);
     const { events } = await handleCommand(c, async (read) => {

@@ -24,7 +24,7 @@ import { handleCommand } from "../http/handle_command.ts";
 import { entriesBy, findEntry } from "$projections/guestbook.ts";
 import { entrySchema, mineSchema, publicEntry } from "../schemas/guestbook.ts";
 import { asker, authorOf, isHeld } from "./entry_actor.ts";
-import { againOn } from "./stale.ts";
+import { rerenderWithCurrent } from "./stale.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "guestbook";
@@ -115,7 +115,7 @@ export function authored(base: "" | "/embed") {
         303: { description: "Changed, by a form" },
         412: { description: "Changed since it was read" },
       },
-      again: (c, refused) => againOn(c, refused, findEntry, changeAgain),
+      again: (c, refused) => rerenderWithCurrent(c, refused, findEntry, changeAgain),
     }, async (c, { params, body }) => {
       const who = await asker(c);
       const { events } = await handleCommand(c, async (read) => {

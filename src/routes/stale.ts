@@ -4,7 +4,7 @@ import type { RejectedForm } from "../http/context.ts";
 import type { Context } from "../http/context.ts";
 
 /** Renders a rejected form; after a 412 together with the current row (`now`). */
-export async function againOn<Row>(
+export async function rerenderWithCurrent<Row>(
   c: Context,
   refused: RejectedForm,
   find: (sql: Sql, id: number) => Promise<Row | undefined>,

@@ -31,7 +31,7 @@ import { nextId } from "../store/ids.ts";
 import { readStream } from "../store/read.ts";
 import { handleCommand, type ReadStream } from "../http/handle_command.ts";
 import { findUser, listUsers, type User, type UserPage, type UserRow } from "$projections/users.ts";
-import { againOn } from "./stale.ts";
+import { rerenderWithCurrent } from "./stale.ts";
 import { commandEndpoint, STALE } from "../http/command_endpoint.ts";
 
 const TAG = "users";
@@ -162,7 +162,7 @@ export const usersRoutes = [
       409: { description: "The e-mail address is taken" },
       412: { description: "Changed since it was read" },
     },
-    again: (c, refused) => againOn(c, refused, findUser, userAgain),
+    again: (c, refused) => rerenderWithCurrent(c, refused, findUser, userAgain),
   }, async (c, { params, body }) => {
     const { events } = await handleCommand(c, async (read) => {
       const state = foldUser(await read(userStream(params.id)));

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { NewEvent } from "$events/mod.ts";
 import {
-  type Asker,
+  type Actor,
   editEntry,
   eraseEntry,
   foldEntry,
@@ -19,10 +19,10 @@ const hidden: NewEvent = { type: "EntryHidden", data: { id: 7 } };
 const restored: NewEvent = { type: "EntryRestored", data: { id: 7 } };
 const erased: NewEvent = { type: "EntryErased", data: { id: 7 } };
 
-const author: Asker = { admin: false, author: "ada", now: NOW };
-const stranger: Asker = { admin: false, author: "bob", now: NOW };
-const nobody: Asker = { admin: false, now: NOW };
-const admin: Asker = { admin: true, now: NOW };
+const author: Actor = { admin: false, author: "ada", now: NOW };
+const stranger: Actor = { admin: false, author: "bob", now: NOW };
+const nobody: Actor = { admin: false, now: NOW };
+const admin: Actor = { admin: true, now: NOW };
 
 const given = (...events: NewEvent[]) => foldEntry(recorded(events));
 const signedAgo = (minutes: number) => foldEntry(recorded([signed], minutesAgo(minutes)));

@@ -158,7 +158,7 @@ describe("the pipeline around every call", () => {
 
   async function hangUp(bytes: string): Promise<void> {
     const { hostname, port } = new URL(service.url);
-    const started = () => service.services.openWrites.count;
+    const started = () => service.services.inFlightWrites.count;
     const conn = await Deno.connect({ hostname, port: Number(port) });
     await conn.write(new TextEncoder().encode(bytes));
     await waitFor(() => started() > 0);

@@ -260,7 +260,7 @@ describe("the replay of the admin desk", () => {
     });
     assertEquals((await admin.post("/admin/replay", { projection: "items" })).status, 200);
     assertEquals((await admin.post("/admin/replay", { projection: "nothing" })).status, 404);
-    await waitFor(() => service.services.mending.replaying === undefined);
+    await waitFor(() => service.services.projectionSupervisor.replaying === undefined);
     assertEquals((await service.client().get("/items")).get("0.name"), "kept");
   });
 });
