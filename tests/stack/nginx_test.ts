@@ -196,6 +196,19 @@ describe("Nginx in front of the app", () => {
     assertEquals([confirmed.status, confirmed.cache, confirmed.text], [304, "HIT", ""]);
   });
 
+  it("leaves If-Match and If-Unmodified-Since of a GET to the app", async () => {
+    await stored("/precondition");
+    for (
+      const [name, value] of [
+        ["if-match", '"another"'],
+        ["if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"],
+      ] as const
+    ) {
+      const answer = await get("/precondition", { [name]: value });
+      assertEquals([answer.status, answer.cache], [200, "NONE"], name);
+    }
+  });
+
   it("streams events at once", async () => {
     const response = await fetch(`${stack.url}/polls/1/live`);
     const reader = response.body?.getReader();
