@@ -167,7 +167,7 @@ export const mutants: Mutant[] = [
     guard: "      await cache.invalidate(tags, position);\n",
     without:
       "      await Promise.all(nginxes.map((nginx) => nginx.raise(paths)));\n      await cache.invalidate(tags, position);\n      if (nginxes.length > 0) return true;\n",
-    tests: ["freshness/network"],
+    tests: ["freshness/invalidator"],
   },
   {
     name: "a pending answer after a failed invalidation",
