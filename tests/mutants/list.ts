@@ -174,7 +174,7 @@ export const mutants: Mutant[] = [
     file: "src/freshness/invalidator.ts",
     guard: "      return false;\n",
     without: "      return true;\n",
-    tests: ["freshness/catch_up", "freshness/faults"],
+    tests: ["freshness/invalidator", "freshness/catch_up"],
   },
   {
     name: "the end of the lease when the leader cannot invalidate",
