@@ -7,7 +7,7 @@ import type { Sql } from "$src/connections/postgres.ts";
 import { CatchUp, savedWatermark } from "$src/freshness/catch_up.ts";
 import { Watermark } from "$src/freshness/watermark.ts";
 import { idOf } from "../support/api.ts";
-import { openService, type Replica, type Service } from "../support/service.ts";
+import { openPlace, openService, type Replica, type Service } from "../support/service.ts";
 import { proxyTo } from "../support/proxy.ts";
 import { waitFor } from "../support/until.ts";
 
@@ -36,6 +36,31 @@ describe("a report to the leader", () => {
     await waitFor(() => sent.join(" ").includes("450-450"));
     assertEquals(sent.slice(1).flatMap((text) => text.split(" ")).length, 450);
     await catchUp[Symbol.asyncDispose]();
+  });
+});
+
+describe("a leader that is cut off from Redis", () => {
+  it("answers a write when no replica believes Redis any more", async () => {
+    await using place = await openPlace();
+    await using way = proxyTo(place.redis?.url ?? "");
+    await using leader = await place.open({ REDIS_URL: way.url, VISIBLE_WAIT_MS: "3000" });
+    await waitFor(() => leader.services.leader.isLeader);
+    await using reader = await place.open();
+    const id = idOf(await leader.client().post("/items", { name: "before" }));
+    const name = async () => (await reader.client().get(`/items/${id}`)).get("name");
+    const hits = () => reader.services.cache.counts.find(({ kind }) => kind === "item")?.hits ?? 0;
+    for (let turn = 0; turn < 3; turn++) {
+      // Redis is in use: the reader is answered from it.
+      const before = hits();
+      await waitFor(async () => (await name()) !== undefined && hits() > before + 1);
+      way.cut();
+      const { status, headers } = await leader.client().put(`/items/${id}`, {
+        name: `after ${turn}`,
+      });
+      assertEquals([status, headers.get("Tallybook-Visible")], [200, null]);
+      assertEquals(await name(), `after ${turn}`);
+      way.mend();
+    }
   });
 });
 

@@ -181,7 +181,7 @@ export const mutants: Mutant[] = [
     file: "src/freshness/catch_up.ts",
     guard: "await cache.endLease();",
     without: "await Promise.resolve();",
-    tests: ["cache/redis"],
+    tests: ["freshness/catch_up"],
   },
   {
     name: "the leader's invalidation of unconfirmed events",

@@ -43,7 +43,7 @@ describe("TLS in containers", () => {
     await Deno.chmod(`${dir}/key.pem`, 0o644);
     stack = await startStack({ app: "tests/support/fixture_app.ts" });
     const { listen } = await written(dir, { ...tls, PUBLIC_URL: "https://tally.example:8443/" });
-    const ports = { 8080: plain, 8000: freePort() };
+    const ports = { 8080: plain };
     let text = listen.replace("listen 8443", `listen ${freePort()}`);
     for (const [port, free] of Object.entries(ports)) text = text.replaceAll(port, String(free));
     await Deno.writeTextFile(`${stack.dir}/nginx/run/listen.conf`, text);
@@ -106,6 +106,6 @@ describe("TLS in containers", () => {
 
   it("needs no PUBLIC_URL without a certificate", async () => {
     const { code, listen } = await written(dir, {});
-    assertEquals([code, listen], [0, "listen 8080 backlog=4096; listen 8000;\n"]);
+    assertEquals([code, listen], [0, "listen 8080 backlog=4096;\n"]);
   });
 });
