@@ -83,15 +83,13 @@ describe("the service behind both caches", () => {
       assertEquals([...names], [name]);
       return await log.count(LOAD) - before;
     };
-    // Without Redis each reader loads for itself, so a round in which the breaker tripped proves nothing.
-    for (let round = 0;; round++) {
-      assert(round < 20, "the breaker tripped in every round");
-      const trips = await redisBreakerTrips(stack);
-      const count = await loads(`cold${round}`);
-      if (await redisBreakerTrips(stack) !== trips) continue;
-      assertEquals(count, 1);
-      break;
+    // A reader waits half a second for another replica's load, and not at all without Redis or its lease:
+    // on a busy machine a round may prove nothing. Without the shared lock each has two loads at least.
+    const counts: number[] = [];
+    while (counts.at(-1) !== 1 && counts.length < 10) {
+      counts.push(await loads(`cold${counts.length}`));
     }
+    assertEquals(counts.at(-1), 1, `loads in each round: ${counts}`);
   });
 
   it("neither mixes up responses nor fills the cache with odd requests", async () => {
@@ -217,14 +215,6 @@ describe("the service behind both caches", () => {
 const person = (name: string) => ({ name, email: `${name}@example.com` });
 
 const LOAD = /from read\.users where id = \$1/g;
-
-async function redisBreakerTrips(stack: Stack): Promise<number> {
-  const texts = await Promise.all(
-    stack.appUrls.map((url) => fetch(`${url}/metrics`).then((answer) => answer.text())),
-  );
-  const found = texts.map((text) => Number(/^tallybook_redis_openings (\d+)$/m.exec(text)?.[1]));
-  return found.reduce((sum, each) => sum + each, 0);
-}
 
 async function fetchJson(url: string): Promise<unknown> {
   return await (await fetch(url, { headers: { accept: "application/json" } })).text();
