@@ -142,6 +142,8 @@ describe("the leader's contact with an Nginx", () => {
     fake.isDown = true;
     await contacts.raise(PATHS, over.signal);
     const answered = Promise.withResolvers<void>();
+    // Also where an assertion fails: the server waits for its responses.
+    closing.push({ [Symbol.asyncDispose]: () => Promise.resolve(answered.resolve()) });
     const raising = Promise.withResolvers<void>();
     fake.before = async (body) => {
       if (body !== "*") return;
