@@ -144,14 +144,12 @@ describe("the leader's contact with an Nginx", () => {
     const answered = Promise.withResolvers<void>();
     // Also where an assertion fails: the server waits for its responses.
     closing.push({ [Symbol.asyncDispose]: () => Promise.resolve(answered.resolve()) });
-    const raising = Promise.withResolvers<void>();
     fake.before = async (body) => {
       if (body !== "*") return;
-      raising.resolve();
       await answered.promise;
     };
     fake.isDown = false;
-    await raising.promise;
+    await waitFor(() => fake.raised().filter((body) => body === "*").length === 2);
     // Committed after the raise took effect: the pages may have been stored again in between.
     const later = contacts.raise(PATHS, over.signal);
     const isDone = outcomeOf(later);
