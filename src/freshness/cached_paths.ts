@@ -1,6 +1,9 @@
 // The public paths that Nginx may store: only those that events name as stale when they change,
 // each in the one spelling that the events use.
 
+/** The longest time that Nginx serves a stored page, from the beginning of its load. */
+export const CACHE_SECONDS = 5;
+
 const ID = "[1-9]\\d{0,9}";
 
 const CACHED = new RegExp(

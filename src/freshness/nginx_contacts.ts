@@ -4,10 +4,10 @@ import { delay } from "../async/delay.ts";
 import type { Sql } from "../connections/postgres.ts";
 import { AppError, reason } from "../errors.ts";
 import { log } from "../log.ts";
+import { CACHE_SECONDS } from "./cached_paths.ts";
 import type { NginxVersions } from "./nginx_versions.ts";
 
-/** The longest that Nginx serves a stored page: CACHE_SECONDS in http/nginx_cache.ts. */
-export const NGINX_LIFE_MS = 5000;
+export const NGINX_LIFE_MS = CACHE_SECONDS * 1000;
 const PING_MS = 1000;
 const RETRY_MS = 50;
 
