@@ -36,16 +36,12 @@ async function waitForDatabase({ sql }: Database, signal: AbortSignal): Promise<
       await sql`select 1`;
       return;
     } catch (error) {
-      if (!isWaitable(error)) throw error;
+      // Includes 57P03: the server is up and still starting.
+      if (!isConnectionError(error)) throw error;
       if (tries % SAY_EVERY === 0) log.warn("database.waiting", { error: reason(error) });
       await delay(LOOK_MS, signal);
     }
   }
-}
-
-// Includes 57P03: the server is up and still starting.
-function isWaitable(error: unknown): boolean {
-  return isConnectionError(error);
 }
 
 async function migrateIfAllowed(config: Config, { sql, embedded }: Database): Promise<void> {
