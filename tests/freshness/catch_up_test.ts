@@ -141,15 +141,20 @@ describe("the leader's catch-up", () => {
     proxy.mend();
   });
 
-  it("holds back a repeat at another replica until the first one's commit is visible", async () => {
-    await using other = await service.place.open();
-    // The replica that commits delays its invalidation.
-    const { backend } = other.services.cache;
+  /** The replica that commits delays its invalidation. */
+  function delayInvalidation({ services }: Replica): Disposable {
+    const { backend } = services.cache;
     const invalidate = backend.invalidate.bind(backend);
     backend.invalidate = async (...stale) => {
       await delay(120);
       await invalidate(...stale);
     };
+    return { [Symbol.dispose]: () => void (backend.invalidate = invalidate) };
+  }
+
+  it("holds back a repeat at another replica until the first one's commit is visible", async () => {
+    await using other = await service.place.open();
+    using _delayed = delayInvalidation(other);
     for (let turn = 0; turn < 5; turn++) {
       const before = idOf(await service.client().post("/items", { name: "counted" }));
       const list = async () => (await service.client().get(`/items?after=${before}`)).text;
@@ -165,17 +170,11 @@ describe("the leader's catch-up", () => {
       assertStringIncludes(await list(), "repeated");
       await first;
     }
-    backend.invalidate = invalidate;
   });
 
   it("holds back a refusal until the event it depends on is visible", async () => {
     await using other = await service.place.open();
-    const { backend } = other.services.cache;
-    const invalidate = backend.invalidate.bind(backend);
-    backend.invalidate = async (...stale) => {
-      await delay(120);
-      await invalidate(...stale);
-    };
+    using _delayed = delayInvalidation(other);
     const id = idOf(
       await service.admin().post("/polls", { question: "Tea?", options: ["Yes", "No"] }),
     );
@@ -189,7 +188,6 @@ describe("the leader's catch-up", () => {
     assertEquals(vote.headers.get("Tallybook-Visible"), null);
     assertEquals(await state(), "closed");
     await closing;
-    backend.invalidate = invalidate;
   });
 
   async function isInRedis(key: string): Promise<boolean> {
